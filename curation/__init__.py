@@ -1,0 +1,1 @@
+"""The rooms through which a clip flows, in one direction. Nothing here imports ray or pipelines."""

@@ -1,0 +1,1 @@
+"""Camera paths: stereo odometry with bundle adjustment (metric), COLMAP (up to scale)."""

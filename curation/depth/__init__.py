@@ -1,0 +1,1 @@
+"""Stereo matching: metres and their per-pixel sigma."""

@@ -1,0 +1,1 @@
+"""Facts -> wording, options, balance."""

@@ -1,0 +1,1 @@
+"""Facts over time: value, unit, sigma, margin. Closed-form geometry only."""

@@ -1,0 +1,1 @@
+"""Tables -> Parquet, video files and the dataset card of a Hugging Face dataset folder."""

@@ -1,0 +1,1 @@
+"""Find, probe, decode; stereo layouts; shots and clips; sampling; quality gates."""

@@ -1,0 +1,1 @@
+"""Entry points, the stage list, the runners and the ledger."""

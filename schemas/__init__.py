@@ -1,0 +1,1 @@
+"""What crosses rooms and what is published: value types, configuration, Arrow schemas, names of files."""
