@@ -51,8 +51,8 @@ def test_every_published_table_has_a_schema_with_the_agreed_columns() -> None:
         "objects": "clip_id object_id category description description_source first_frame last_frame",
         "tracks": "clip_id object_id frame time_s visible centroid_m centroid_sigma_m nearest_m num_points bbox_xyxy_px mask_rle",
         "facts": "fact_id clip_id kind object_id other_object_id frame_i frame_j value unit label sigma margin threshold",
-        "sft": "id clip_id video kind question options answer answer_text answer_value object_id frame_i frame_j fact_ids messages "
-        "generator run_id",
+        "sft": "id clip_id video kind question options answer answer_text answer_value object_id frame_i frame_j fact_ids "
+        "messages generator run_id",
         "st_cot": "thinking response camera_center object_center reward path rewritten_by",
         "rft": "solution motion_score",
         "bench": "id clip_id question options answer",
