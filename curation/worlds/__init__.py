@@ -1,1 +1,7 @@
 """Synthetic 4D worlds with exact ground truth, rendered as stereo video."""
+
+from curation.worlds.render import RenderedWorld, render
+from curation.worlds.truth import Truth
+from curation.worlds.world import World, make_world
+
+__all__ = ["RenderedWorld", "Truth", "World", "make_world", "render"]
