@@ -40,6 +40,26 @@ class VideoConfig(Section):
     """Field of view of the perspective view cut out of VR180 video."""
     vr180_size_px: int = 512
     """Width and height of that view."""
+    image_fps: float = Field(default=10.0, gt=0)
+    """Frame rate assumed for image folders without calibration."""
+    min_frames: int = Field(default=8, ge=2)
+    """Clips of fewer frames are rejected as ``too_short``."""
+    min_size_px: int = 128
+    """Eyes narrower or lower than this are rejected as ``too_small``."""
+    measure_motion_share: float = Field(default=0.03, gt=0)
+    """Largest image motion between measuring frames, as a share of the width, where the source has the frames for it."""
+    max_measure_frames: int = Field(default=192, ge=2)
+    """Cap of the measuring frames of a clip (they are held in memory: 5.5 MB each for stereo at 1280x720)."""
+    crf: int = Field(default=18, ge=0, le=40)
+    """Quality of the published H.264 video (x264's constant rate factor; lower is better)."""
+    min_brightness: float = 16.0
+    """Clips whose median frame has a lower mean luma (0..255) are rejected as ``too_dark``."""
+    max_brightness: float = 240.0
+    """The other end: ``too_bright``."""
+    max_blur: float = 0.75
+    """Clips whose median frame has a higher blur measure (0 sharp .. 1, ``curation.video.gates.blur``) are ``too_blurred``."""
+    max_vertical_px: float = 1.0
+    """Largest vertical disparity of a rectified pair, median and spread, in pixels of a 640 px wide eye."""
 
 
 class CamerasConfig(Section):
@@ -77,7 +97,31 @@ class RelationsConfig(Section):
     k_sigma: float = 3.0
     """A fact may be asked where the answer is at least this many sigma away from being another one."""
     max_pairs: int = 12
-    """Pairs of question frames (i, j) that facts are computed for, per clip."""
+    """Pairs of question frames (i, j) that facts are computed for, per subject (the camera, or one object)."""
+    min_span: int = 4
+    """Least number of question frames between i and j."""
+    min_camera_motion_m: float = 0.10
+    """Margins of camera kinds count from this much motion."""
+    min_object_motion_m: float = 0.15
+    """Margins of object_distance, lateral and longitudinal count from this much motion."""
+    min_object_range_m: float = 0.30
+    """Margins of object_camera_distance count from this distance."""
+    still_m: float = 0.15
+    """A distance to the camera that changed by less than this is ``not moving`` ..."""
+    moving_m: float = 0.30
+    """... and one that changed by more is ``closer`` or ``farther``; in between nothing is asked."""
+    direction_band_deg: float = 10.0
+    """Half-width of the band around a diagonal in which no direction of the camera counts as the main one."""
+    axis_sigma_deg: float = 0.5
+    """Doubt about where the camera's axes point in the world as people see it (rectification, mounting)."""
+    max_direction_sigma_deg: float = 10.0
+    """A direction that is less certain is not asked (paths without scale)."""
+    max_view_angle_deg: float = 45.0
+    """object_camera_distance is not asked where camera i would look at the object from a side that camera j did not see."""
+    calibration_sigma_rel: float = 0.003
+    """Relative error of all lengths with a given calibration (baseline, focal length)."""
+    assumed_sigma_rel: float = 0.05
+    """The same where part of the calibration was assumed and not given."""
 
 
 class QuestionsConfig(Section):
@@ -87,6 +131,16 @@ class QuestionsConfig(Section):
     """Cap of questions per clip, spread over the kinds."""
     kinds: tuple[str, ...] = ()
     """Only these kinds; empty means all."""
+    least_ratio: float = Field(default=1.3, gt=1.0)
+    """Neighbouring numeric options differ at least by this factor (by more where the measurement is less certain) ..."""
+    ratio_spread: float = Field(default=1.5, gt=1.0)
+    """... and at most by this many times it."""
+    max_least_ratio: float = 2.5
+    """A number that would need a larger factor is too uncertain to be asked."""
+    near_frames: int = 2
+    """Two pairs (i, j) that differ by at most this many question frames at both ends ask the same."""
+    balance: bool = True
+    """Thin the answers of a split until no label, and no typical value, is more likely than the others."""
 
 
 class ReasoningConfig(Section):

@@ -1,0 +1,229 @@
+"""Find the sources of video below a folder. Reads names, sidecars and bytes (for the hash); decodes nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from curation.video.calibration import Calibration, read_calibration
+from schemas.clip import STEREO_LAYOUTS, Layout, Source
+from schemas.config import VideoConfig
+from schemas.outcome import Rejected
+
+VIDEO_SUFFIXES = frozenset(
+    {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg", ".wmv", ".flv", ".ogv", ".3gp"}
+)
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
+IGNORED_FOLDERS = frozenset({"truth"})  # rendered worlds keep their ground truth beside the eyes
+
+
+@dataclass(frozen=True)
+class ScanResult:
+    """What an input folder holds: sources in the order of their names, and what was refused, with why."""
+
+    sources: list[Source]
+    refused: list[tuple[str, Rejected]]
+
+
+def scan(input_root: str | Path, config: VideoConfig) -> ScanResult:
+    """All sources below ``input_root``: ``X.mp4``, ``X/left.mp4`` + ``X/right.mp4``, or ``X/left/*.jpg`` + ``X/right/*.jpg``.
+
+    The order is that of the names, whatever the file system says. Symbolic links are followed, each real folder once.
+    ``truth`` and hidden folders are passed over.
+
+    Raises:
+        FileNotFoundError: ``input_root`` is no folder.
+    """
+    root = Path(os.path.abspath(input_root))
+    if not root.is_dir():
+        raise FileNotFoundError(f"expected a folder of videos as input, found none at {input_root}")
+    sources: list[Source] = []
+    refused: list[tuple[str, Rejected]] = []
+    taken: set[str] = set()
+    by_hash: dict[str, str] = {}
+    for found in _find(root, set()):
+        name = _label(found.stem if found.stem not in taken else found.name)
+        taken.add(found.stem)
+        try:
+            source = _source(found, name, config)
+            if (first := by_hash.setdefault(source.sha256, name)) != name:
+                raise Rejected("duplicate", f"same content as {first}")
+            sources.append(source)
+        except Rejected as why:
+            refused.append((name, why))
+    return ScanResult(sources, refused)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A candidate: ``left`` and ``right`` are files or image folders; ``sidecar`` is where a calibration lies, if any."""
+
+    name: str
+    stem: str
+    left: Path | None
+    right: Path | None
+    sidecar: Path | None
+
+
+def image_files(folder: Path) -> list[Path]:
+    """The images of a folder in the order of their numbers (``2.jpg`` before ``10.jpg``)."""
+    entries = [p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith(".")]
+    return sorted(entries, key=lambda p: _natural(p.name))
+
+
+def _natural(name: str) -> tuple[list[tuple[int, int, str]], str]:
+    parts = re.split(r"([0-9]+)", name)
+    return [(1, int(part), "") if i % 2 else (0, 0, part) for i, part in enumerate(parts)], name
+
+
+def _label(name: str) -> str:
+    """A name that any table and terminal can hold: no control characters, no bytes that are not text."""
+    text = os.fsencode(name).decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
+
+
+def _find(folder: Path, seen: set[tuple[int, int]], root: Path | None = None) -> Iterator[_Found]:
+    root = root or folder
+    try:
+        status = folder.stat()
+        if (status.st_dev, status.st_ino) in seen:  # a link back up, or a folder reached twice
+            return
+        seen.add((status.st_dev, status.st_ino))
+        entries = sorted(folder.iterdir(), key=lambda p: _natural(p.name))
+    except OSError:
+        name = folder.relative_to(root).as_posix()
+        yield _Found(name, name, None, None, None)
+        return
+    entries = [p for p in entries if not p.name.startswith(".")]
+    used: set[Path] = set()
+    if folder != root or any(p.stem in ("left", "right") for p in entries):
+        sides = {side: _side(entries, side) for side in ("left", "right")}
+        if any(sides.values()):
+            used = {p for p in sides.values() if p}
+            name = folder.relative_to(root).as_posix() if folder != root else folder.name
+            sidecar = next(
+                (p for p in (folder / "calib.yaml", folder.with_name(folder.name + ".calib.yaml")) if p.exists()), None
+            )
+            yield _Found(name, name, sides["left"], sides["right"], sidecar)
+    for path in entries:
+        if path in used or path.name in IGNORED_FOLDERS:
+            continue
+        if path.is_dir():
+            yield from _find(path, seen, root)
+        elif path.suffix.lower() in VIDEO_SUFFIXES:
+            relative = path.relative_to(root)
+            own, shared = path.with_suffix(".calib.yaml"), folder / "calib.yaml"
+            sidecar = own if own.exists() else shared if shared.exists() and not used else None
+            yield _Found(relative.as_posix(), relative.with_suffix("").as_posix(), path, None, sidecar)
+
+
+def _side(entries: list[Path], side: str) -> Path | None:
+    """The file or image folder of one eye among a folder's entries."""
+    for path in entries:
+        if path.is_dir() and path.name == side and any(p.suffix.lower() in IMAGE_SUFFIXES for p in path.iterdir()):
+            return path
+    return next((p for p in entries if p.stem == side and p.suffix.lower() in VIDEO_SUFFIXES and not p.is_dir()), None)
+
+
+def _source(found: _Found, name: str, config: VideoConfig) -> Source:
+    if found.left is None and found.right is None:
+        raise Rejected("unreadable_folder", "this folder cannot be listed; check its permissions")
+    if found.left is None:
+        raise Rejected("left_eye_missing", "there is a right eye but no left one; the left view is what is published")
+    calibration = read_calibration(found.sidecar) if found.sidecar else Calibration()
+    layout: Layout = calibration.layout or ("pair" if found.right else "mono")
+    if layout == "pair" and found.right is None:
+        raise Rejected("right_eye_missing", "layout is pair, and there is no right eye beside the left one")
+    if layout not in ("pair", "mono") and found.right is not None:
+        raise Rejected("bad_calibration", f"layout is {layout}, which keeps both eyes in one picture, but there are two")
+    right = found.right if layout == "pair" else None
+    if right is not None and right.is_dir() != found.left.is_dir():
+        raise Rejected("eyes_differ", "one eye is a video and the other a folder of images")
+    files = _files(found.left) + (_files(right) if right else [])
+    if right is not None and right.is_dir():
+        _check_same_images(found.left, right)
+    camera, assumed = _camera(layout, calibration, config)
+    source = Source(
+        name=name,
+        layout=layout,
+        left=str(found.left),
+        right=str(right) if right else None,
+        sha256=_sha256(files),
+        fps=None,
+        camera=camera,
+        baseline_m=None,
+        assumed=tuple(assumed),
+    )
+    if layout in STEREO_LAYOUTS:
+        given = calibration.baseline_m is not None
+        baseline_m = calibration.baseline_m if calibration.baseline_m is not None else config.baseline_m
+        source = replace(source, baseline_m=baseline_m, assumed=source.assumed + (() if given else ("baseline_m",)))
+    if found.left.is_dir():
+        given = calibration.fps is not None
+        fps = calibration.fps if calibration.fps is not None else config.image_fps
+        source = replace(source, fps=fps, assumed=source.assumed + (() if given else ("fps",)))
+    return source
+
+
+def _camera(layout: Layout, calibration: Calibration, config: VideoConfig) -> tuple[dict[str, float], list[str]]:
+    camera = calibration.camera.values() if calibration.camera else {}
+    if calibration.pixel_aspect is not None:
+        camera["pixel_aspect"] = calibration.pixel_aspect
+    if layout.startswith("vr180"):
+        if set(camera) - {"hfov_deg"} or camera.get("hfov_deg", 180.0) != 180.0:
+            raise Rejected(
+                "bad_calibration", "a vr180 layout is 180 x 180 deg by definition: remove `camera` from the calibration"
+            )
+        return {}, []
+    if camera.get("hfov_deg") == 180.0:
+        raise Rejected("bad_calibration", f"hfov_deg 180 belongs to a vr180 layout, this one is {layout}")
+    if "hfov_deg" not in camera and "fx" not in camera:
+        return {**camera, "hfov_deg": config.hfov_deg}, ["hfov_deg"]
+    return camera, ["principal_point"] if "fx" in camera and not {"cx", "cy"} <= set(camera) else []
+
+
+def _files(path: Path) -> list[Path]:
+    """The files of one eye. Raises Rejected where one is not a regular file with bytes in it."""
+    files = image_files(path) if path.is_dir() else [path]
+    for file in files:
+        try:
+            status = file.stat()
+        except OSError as error:
+            raise Rejected("unreadable_file", f"{_label(file.name)} cannot be read: {error.strerror}") from error
+        if not stat.S_ISREG(status.st_mode):
+            raise Rejected("unreadable_file", f"{_label(file.name)} is not a regular file")
+        if status.st_size == 0:
+            raise Rejected("empty_file", f"{_label(file.name)} has no bytes")
+    return files
+
+
+def _check_same_images(left: Path, right: Path) -> None:
+    lefts, rights = [p.stem for p in image_files(left)], [p.stem for p in image_files(right)]
+    if len(lefts) != len(rights):
+        odd = sorted(set(lefts) ^ set(rights))[:1]
+        raise Rejected(
+            "eyes_differ", f"{len(lefts)} images of the left eye, {len(rights)} of the right; the first without partner: {odd}"
+        )
+    if lefts != rights and set(lefts) & set(rights):  # two own numberings are fine, one numbering with holes is not
+        odd = sorted(set(lefts) ^ set(rights))[:1]
+        raise Rejected("eyes_differ", f"image {odd} has no partner in the other eye's folder")
+
+
+def _sha256(files: list[Path]) -> str:
+    """Hash of the bytes of one file; of several, each preceded by its length, so that no two lists read alike."""
+    digest = hashlib.sha256()
+    for file in files:
+        try:
+            if len(files) > 1:
+                digest.update(str(file.stat().st_size).encode() + b"\0")
+            with file.open("rb") as stream:
+                while block := stream.read(1 << 20):
+                    digest.update(block)
+        except OSError as error:
+            raise Rejected("unreadable_file", f"{_label(file.name)} cannot be read: {error.strerror}") from error
+    return digest.hexdigest()
