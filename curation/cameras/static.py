@@ -1,0 +1,95 @@
+"""Did the camera stand still for the whole clip? Compared with a reference frame, never with the neighbour."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from curation.cameras import matching
+from curation.cameras.odometry import fit_pose, pose_covariance
+from schemas.camera import Array, Intrinsics
+
+MIN_GAP = 10  # frames: between neighbours a slow camera looks static
+_CORNERS = 400
+_ZERO_PX = 0.5  # a corner that stays within this in u, v and d did not move
+_MIN_SHARE = 0.4  # of the reference corners, at every compared frame (static clips: .58 and more; moving: .01 and less)
+_MIN_CELLS = 0.4  # of the 8 x 5 image cells with corners, likewise (.69; .05)
+_MAX_DRIFT_M = 0.002
+_MAX_SIGMA_M = 0.01
+
+
+@dataclass(frozen=True)
+class Stillness:
+    """How still the camera was.
+
+    Attributes:
+        static: it did not move.
+        share: least share of the reference corners that kept their place, over the compared frames.
+        cells: least share of image cells of which most corners kept their place.
+        drift_m: largest displacement fitted to the corners that kept their place.
+        sigma_m: uncertainty of that displacement.
+        noise_px: robust residual of those corners.
+    """
+
+    static: bool
+    share: float
+    cells: float
+    drift_m: float
+    sigma_m: float
+    noise_px: float
+
+
+_MOVING = Stillness(False, 0.0, 0.0, float("nan"), float("nan"), float("nan"))
+
+
+def stillness(
+    left: list[matching.Gray], right: list[matching.Gray], camera: Intrinsics, baseline_m: float, max_disparity_px: float
+) -> Stillness:
+    """Compare every frame at least ``MIN_GAP`` after the first (or the last third of a short clip) with the first.
+
+    Corners on moving things change their place and are outvoted; a camera that moves and comes back is caught in between.
+    A scene so far away that a moving camera would not show (uncertain displacement) is never called static.
+    """
+    total = len(left)
+    corners = matching.detect_corners(left[0], _CORNERS)
+    if len(corners) < 30:
+        return _MOVING
+    guess = matching.sample_disparity(matching.coarse_disparity(left[0], right[0], max_disparity_px), corners)
+    disparity, valid = matching.match_right(left[0], right[0], corners, guess)
+    corners, disparity = corners[valid], disparity[valid]
+    if len(corners) < 30:
+        return _MOVING
+    cell = np.minimum(corners[:, 0] * 8 // camera.width, 7) * 5 + np.minimum(corners[:, 1] * 5 // camera.height, 4)
+    known = disparity > 0.5
+    points = camera.unproject(corners, camera.fx * baseline_m / np.where(known, disparity, np.nan))
+    first = min(MIN_GAP, max(1, 2 * total // 3))
+    frames = np.unique(np.r_[np.arange(total - 1, first - 1, -2), total - 1])
+    shares, cells, drifts, sigmas, noise = [], [], [], [], []
+    for t in frames:
+        uv, found = matching.track(left[0], left[t], corners, levels=1)
+        d, found_d = matching.match_right(left[t], right[t], uv, disparity, levels=1)
+        with np.errstate(invalid="ignore"):
+            still = found & (np.abs(uv - corners) < _ZERO_PX).all(axis=1)
+            still &= ~found_d | (np.abs(d - disparity) < _ZERO_PX)
+        shares.append(float(still.mean()))
+        cells.append(_cell_share(cell, still))
+        use = still & found_d & known
+        if shares[-1] < _MIN_SHARE or cells[-1] < _MIN_CELLS or use.sum() < 20:
+            return Stillness(False, min(shares), min(cells), float("nan"), float("nan"), float("nan"))
+        uvd = np.concatenate([uv[use], d[use, None]], axis=1)
+        fitted = fit_pose(points[use], uvd, camera, baseline_m, np.eye(4))
+        drifts.append(float(np.linalg.norm(fitted[:3, 3])))
+        residual = uvd - np.concatenate([corners[use], disparity[use, None]], axis=1)
+        noise.append(float(1.4826 * np.median(np.abs(residual))))
+        covariance = pose_covariance(points[use], camera, baseline_m, fitted, max(noise[-1], 0.03))
+        sigmas.append(float(np.sqrt(np.trace(covariance[:3, :3]))))
+    worst = int(np.argmax(drifts))
+    fits = all(d < max(_MAX_DRIFT_M, 4 * s) for d, s in zip(drifts, sigmas, strict=True)) and max(sigmas) < _MAX_SIGMA_M
+    return Stillness(fits, min(shares), min(cells), drifts[worst], sigmas[worst], float(np.median(noise)))
+
+
+def _cell_share(cell: Array, still: Array) -> float:
+    """Share of the occupied cells of which at least half of the corners kept their place."""
+    _, index = np.unique(cell, return_inverse=True)
+    return float((np.bincount(index, still) / np.bincount(index) >= 0.5).mean())
