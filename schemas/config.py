@@ -38,8 +38,8 @@ class VideoConfig(Section):
     """Baseline assumed for a stereo source without calibration."""
     vr180_hfov_deg: float = 60.0
     """Field of view of the perspective view cut out of VR180 video."""
-    vr180_size_px: int = 512
-    """Width and height of that view."""
+    vr180_size_px: int = 768
+    """Largest width and height of that view; smaller where the source is coarser (1.75 times its own resolution)."""
     image_fps: float = Field(default=10.0, gt=0)
     """Frame rate assumed for image folders without calibration."""
     min_frames: int = Field(default=8, ge=2)
@@ -56,7 +56,7 @@ class VideoConfig(Section):
     """Clips whose median frame has a lower mean luma (0..255) are rejected as ``too_dark``."""
     max_brightness: float = 240.0
     """The other end: ``too_bright``."""
-    max_blur: float = 0.75
+    max_blur: float = 0.65
     """Clips whose median frame has a higher blur measure (0 sharp .. 1, ``curation.video.gates.blur``) are ``too_blurred``."""
     max_vertical_px: float = 1.0
     """Largest vertical disparity of a rectified pair, median and spread, in pixels of a 640 px wide eye."""
@@ -131,16 +131,21 @@ class QuestionsConfig(Section):
     """Cap of questions per clip, spread over the kinds."""
     kinds: tuple[str, ...] = ()
     """Only these kinds; empty means all."""
+    option_sigmas: float = 6.0
+    """A wrong number is at least this many sigma from the right one: at twice ``relations.k_sigma`` the labelled option stays
+    the nearest to the truth even if the measurement errs by k sigma."""
     least_ratio: float = Field(default=1.3, gt=1.0)
     """Neighbouring numeric options differ at least by this factor (by more where the measurement is less certain) ..."""
     ratio_spread: float = Field(default=1.5, gt=1.0)
     """... and at most by this many times it."""
     max_least_ratio: float = 2.5
     """A number that would need a larger factor is too uncertain to be asked."""
+    max_ratio: float = 10.0
+    """Largest over smallest of the four numbers that ``select`` brings together."""
     near_frames: int = 2
     """Two pairs (i, j) that differ by at most this many question frames at both ends ask the same."""
     balance: bool = True
-    """Thin the answers of a split until no label, and no typical value, is more likely than the others."""
+    """Choose a split's questions, and draw their numbers, so that no label and no typical value is more likely than another."""
 
 
 class ReasoningConfig(Section):
@@ -153,9 +158,9 @@ class ReasoningConfig(Section):
 class ShardsConfig(Section):
     """The published folder."""
 
-    rows_per_shard: int = 20000
+    rows_per_shard: int = Field(default=20000, ge=1)
     """Rows per Parquet file."""
-    bench_share: float = 0.1
+    bench_share: float = Field(default=0.1, ge=0, le=1)
     """Share of the sources (by content hash) held out for ``bench``; they never reach a training config."""
 
 
@@ -164,14 +169,22 @@ class RunConfig(Section):
 
     runner: Literal["local", "ray"] = "local"
     """``local``: child processes of this machine. ``ray``: Ray Data on a cluster."""
-    workers: int = 0
-    """Clips measured at a time by the local runner; 0 means one per core."""
-    clip_timeout_s: float = 900.0
+    workers: int = Field(default=0, ge=0)
+    """Clips measured at a time; 0 means one per core (local) or as many as the cluster holds (ray)."""
+    clip_timeout_s: float = Field(default=900.0, gt=0)
     """Wall time after which a clip is given up as failed (``timeout``)."""
-    max_failure_rate: float = 0.5
+    plan_timeout_s: float = Field(default=3600.0, gt=0)
+    """The same for finding the shots of one source, which reads all of it once."""
+    clip_memory_gb: float = Field(default=8.0, ge=0)
+    """Memory that one clip's process may allocate, GiB, before it fails with ``MemoryError``; 0 means no limit."""
+    cpus_per_clip: float = Field(default=1.0, gt=0)
+    """Cores that Ray reserves for a clip."""
+    gpus_per_clip: float = Field(default=0.0, ge=0)
+    """GPUs that Ray reserves for a clip; learned backends need a share of one."""
+    max_failure_rate: float = Field(default=0.5, ge=0, le=1)
     """The run exits non-zero when a larger share of clips *failed* (rejections do not count)."""
-    max_attempts: int = 3
-    """A clip that failed this often is quarantined and not tried again."""
+    max_attempts: int = Field(default=3, ge=1)
+    """A clip that failed this often stays in quarantine, whatever is asked for."""
 
 
 class Config(Section):

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
@@ -16,7 +15,8 @@ from curation.video.gates import blur, check_blur, check_frozen, check_light, sm
 from curation.video.layouts import Eyes, eye_view, plan_eyes
 from curation.video.reading import Picture, Pictures, open_pictures
 from curation.video.sampling import Motion, between, question_indices
-from curation.video.stereo_gates import check_alignment, match_eyes
+from curation.video.stereo_gates import check_alignment, check_single, match_eyes
+from curation.video.synchrony import Synchrony
 from schemas.camera import Array
 from schemas.clip import ClipFrames, ClipSpec
 from schemas.config import VideoConfig
@@ -57,8 +57,8 @@ def decode_clip(spec: ClipSpec, config: VideoConfig, video_path: Path | None) ->
     index = np.asarray(kept.index)
     return ClipFrames(
         clip_id=spec.clip_id,
-        left=_stack(kept.left),
-        right=_stack(kept.right) if kept.right else None,
+        left=kept.left[: len(index)],
+        right=kept.right[: len(index)] if kept.right is not None else None,
         times_s=times_s[index],
         video_index=index,
         source_index=index + spec.start_frame,
@@ -71,14 +71,18 @@ def decode_clip(spec: ClipSpec, config: VideoConfig, video_path: Path | None) ->
 
 @dataclass
 class _Kept:
-    """What stays of a clip after one pass: measuring frames, and one small number or so per frame."""
+    """What stays of a clip after one pass: measuring frames, and one small number or so per frame.
 
-    left: list[Any] = field(default_factory=list)
-    right: list[Any] = field(default_factory=list)
+    ``left`` and ``right`` have room for the most frames there can be; pages that are not written cost no memory.
+    """
+
+    left: UInt8[Array, "most h w 3"]
+    right: UInt8[Array, "most h w 3"] | None
     index: list[int] = field(default_factory=list)
     times_s: list[float] = field(default_factory=list)
     luma: list[float] = field(default_factory=list)
     identical: list[bool] = field(default_factory=list)
+    synchrony: Synchrony = field(default_factory=Synchrony)
 
 
 def _views(spec: ClipSpec, pictures: Pictures, right: Pictures | None, eyes: Eyes) -> Iterator[tuple[float, View, View | None]]:
@@ -128,8 +132,10 @@ def _collect(
     writer: ClipWriter | None,
 ) -> _Kept:
     """One pass over the clip: everything into the mp4, the measuring frames into memory."""
-    questions = question_indices(spec.end_frame - spec.start_frame, config.question_frames)
-    kept, motion = _Kept(), Motion()
+    count = spec.end_frame - spec.start_frame
+    questions = question_indices(count, config.question_frames)
+    shape = (min(count, max(config.max_measure_frames, len(questions))), eyes.camera.height, eyes.camera.width, 3)
+    kept, motion = _Kept(np.empty(shape, np.uint8), np.empty(shape, np.uint8) if eyes.right else None), Motion()
     waiting: list[tuple[View, View | None]] = []  # frames since the last question frame
     moved, last, first_s, asked = 0.0, None, 0.0, 0
     for k, (time_s, left, right) in enumerate(views):
@@ -139,6 +145,8 @@ def _collect(
         small = small_gray(left, _MOTION_WIDTH)
         kept.times_s.append(time_s - first_s)
         kept.luma.append(float(small.mean()))
+        if right is not None:
+            kept.synchrony.add(small, small_gray(right, _MOTION_WIDTH))
         if last is not None:
             kept.identical.append(np.array_equal(last, left))
         moved += motion.add(small)
@@ -152,10 +160,10 @@ def _collect(
             chosen = between(previous, k, duration_s, moved, config.measure_fps, step, budget) if asked else [0]
             for frame in chosen:
                 a, b = waiting[frame - previous - 1]
-                kept.left.append(a)
+                kept.left[len(kept.index)] = a
+                if kept.right is not None:
+                    kept.right[len(kept.index)] = b
                 kept.index.append(frame)
-                if b is not None:
-                    kept.right.append(b)
             waiting, moved, asked = [], 0.0, asked + 1
     return kept
 
@@ -165,14 +173,8 @@ def _judge(kept: _Kept, questions: list[int], config: VideoConfig) -> None:
     check_frozen(kept.identical)
     some = [questions[int(i)] for i in np.linspace(0, len(questions) - 1, min(_JUDGED_FRAMES, len(questions)))]
     check_blur(np.array([blur(kept.left[i]) for i in some]), config)
-    if kept.right:
-        check_alignment(match_eyes([kept.left[i] for i in some], [kept.right[i] for i in some]), config)
-
-
-def _stack(frames: list[Any]) -> UInt8[Array, "t h w 3"]:
-    """One array of the frames; the list is emptied on the way, so that memory does not double."""
-    out = np.empty((len(frames), *frames[0].shape), np.uint8)
-    for i in range(len(frames)):
-        out[i], frames[i] = frames[i], None
-    frames.clear()
-    return out
+    if kept.right is None:
+        check_single([kept.left[i] for i in some[::2]])
+        return
+    check_alignment(match_eyes([kept.left[i] for i in some], [kept.right[i] for i in some]), config)
+    kept.synchrony.check()

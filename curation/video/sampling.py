@@ -45,5 +45,5 @@ class Motion:
         last, self._last = self._last, small
         if last is None or min(small.shape) < 16:
             return 0.0
-        flow: Float[Array, "h w 2"] = self._flow.calc(last, small, None)
+        flow: Float[Array, "h w 2"] = self._flow.calc(last, small, np.zeros((*small.shape, 2), np.float32))
         return float(np.quantile(np.hypot(flow[..., 0], flow[..., 1]), 0.9) / small.shape[1])

@@ -18,7 +18,9 @@ REFERENCE_WIDTH = 640  # disparities are judged in pixels of an eye this wide
 _FEATURES = 1000
 _RATIO = 0.8
 _MIN_MATCHES = 40
-_BEHIND_INFINITY_PX = -1.0
+_MIN_MATCHED_SHARE = 0.08  # the same street 2 s later: 0.014 to 0.037; true pairs: 0.39 and more
+_CLEAR_PX = 1.0
+_TWIN_SHARE = 0.25
 
 
 @dataclass(frozen=True)
@@ -89,31 +91,67 @@ def check_alignment(found: Alignment, config: VideoConfig) -> dict[str, float]:
         return {"matches": float(len(found.x))}  # nothing to judge by; pose estimation refuses what has no texture
     good = _consistent(found)
     matches = int(good.sum())
-    if matches < max(_MIN_MATCHES / 2, 0.04 * found.features):
+    if matches < max(_MIN_MATCHES / 2, _MIN_MATCHED_SHARE * found.features):
         raise Rejected(
             "eyes_differ",
             f"only {matches} of {found.features} features of the left eye are found in the right one: "
             "check that both are of the same scene and time, and the layout",
         )
     vertical, disparity = found.vertical[good], found.disparity[good]
-    offset, spread = float(np.median(vertical)), _spread(vertical)
-    if abs(offset) > config.max_vertical_px or spread > config.max_vertical_px:
+    offset, noise = float(np.median(vertical)), _spread(vertical)
+    bend = _systematic(found, good)
+    limit = config.max_vertical_px
+    if abs(offset) > limit or bend > limit or noise > 2 * limit:
         raise Rejected(
             "not_rectified",
-            f"rows do not align: vertical disparity {offset:+.2f} px, spread {spread:.2f} px (at a width of {REFERENCE_WIDTH}; "
-            f"expected within {config.max_vertical_px:g}); rectify the eyes first, or check the layout",
+            f"rows do not align: vertical disparity {offset:+.2f} px, varying by {bend:.2f} px over the image, scattered by "
+            f"{noise:.2f} px (at a width of {REFERENCE_WIDTH}; expected within {limit:g}); rectify the eyes, or check the layout",
         )
-    behind = float(np.mean(disparity < _BEHIND_INFINITY_PX))
-    before = float(np.mean(disparity > -_BEHIND_INFINITY_PX))
+    clear_px = max(_CLEAR_PX, 3 * noise)  # disparity scatters as much as the rows do
+    behind, before = float(np.mean(disparity < -clear_px)), float(np.mean(disparity > clear_px))
     if behind > 0.5 and before < 0.1:
-        raise Rejected("eyes_swapped", f"{behind:.0%} of the features lie behind infinity: swap left and right")
+        raise Rejected(
+            "eyes_swapped",
+            f"{behind:.0%} of the features lie behind infinity (median disparity {np.median(disparity):.1f} px): swap the eyes",
+        )
     if behind > 0.1:
         raise Rejected(
             "not_parallel",
             f"{behind:.0%} of the features lie behind infinity (disparity down to {np.quantile(disparity, 0.02):.1f} px): "
             "the eyes converge or were shifted, and disparity does not give distance",
         )
-    return {"matches": matches, "vertical_px": offset, "vertical_spread_px": spread, "behind_infinity": behind}
+    return {"matches": matches, "vertical_px": offset, "vertical_bend_px": bend, "vertical_spread_px": noise, "behind": behind}
+
+
+def check_single(pictures: Sequence[UInt8[Array, "h w 3"]]) -> None:
+    """Refuse a mono clip whose two halves show the same scene: it is stereo without a calibration that says so.
+
+    Raises:
+        Rejected: ``layout_unknown``.
+    """
+    for layout, axis in (("side_by_side", 1), ("over_under", 0)):
+        half = pictures[0].shape[axis] // 2
+        halves = [np.split(picture, [half, picture.shape[axis] - half], axis) for picture in pictures]
+        found = match_eyes([np.ascontiguousarray(h[0]) for h in halves], [np.ascontiguousarray(h[-1]) for h in halves])
+        share = _consistent(found).sum() / max(found.features, _MIN_MATCHES)
+        if share > _TWIN_SHARE:
+            raise Rejected(
+                "layout_unknown",
+                f"both halves show the same scene ({share:.0%} of the features match): if it is stereo, write `layout: {layout}` "
+                f"(or vr180_{layout}) into a calibration file beside it",
+            )
+
+
+def _systematic(found: Alignment, good: Array) -> float:
+    """How much the vertical disparity varies over the image and with depth (roll, keystone, distortion), noise apart.
+
+    Root mean square of its smooth part (second degree in x and y, first in disparity) without the constant, px.
+    """
+    x, y = found.x[good] / REFERENCE_WIDTH - 0.5, found.y[good] / REFERENCE_WIDTH
+    terms = np.stack([x, y, x * y, x * x, y * y, found.disparity[good] / REFERENCE_WIDTH], -1)
+    terms = terms - terms.mean(axis=0)
+    weights, *_ = np.linalg.lstsq(terms, found.vertical[good] - found.vertical[good].mean(), rcond=None)
+    return float(np.sqrt(np.mean((terms @ weights) ** 2)))
 
 
 def _consistent(found: Alignment) -> Array:
