@@ -109,6 +109,7 @@ SFT = pa.schema(
         ("messages", pa.list_(_turn)),
         ("generator", _s),
         ("run_id", _s),
+        ("answer_sigma", _f),  # one-sigma uncertainty of answer_value, same unit; null where the answer is a label
     ]
 )
 BENCH = SFT

@@ -1,0 +1,91 @@
+"""Options that do not give the answer away.
+
+Numbers: the four options form a ladder whose three steps are independent draws from one distribution of ratios, and the truth
+stands on each rung with the same probability. Every test that decides whether the ladder may be used looks at the ladder as a
+whole, never at the rung of the truth; so nothing that can be computed from the options (rank, ratios, halves and doubles,
+middles, digits) says more about the answer than chance. What remains is knowledge of typical values: ``select``, which sees the
+whole run, takes that away by drawing the wrong options anew from the true values of other questions.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from schemas.config import QuestionsConfig
+
+NUMBERS = 4
+LETTERS = "ABCDEF"
+_ROUNDING = 1.1  # share by which neighbours stand farther apart than doubt alone demands, so that rounding is covered
+
+
+def listed(options: Sequence[str]) -> str:
+    """The options as lines of a question: ``A. ...``."""
+    return "\n".join(f"{letter}. {option}" for letter, option in zip(LETTERS, options, strict=False))
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """Option texts in rising order, their values, and the rung on which the truth stands."""
+
+    texts: tuple[str, ...]
+    values: tuple[float, ...]
+    rung: int
+
+
+def least_ratio(value: float, sigma: float, config: QuestionsConfig) -> float | None:
+    """The least factor between neighbouring options around a measured length, or None where it is too uncertain to be asked.
+
+    A wrong option must be farther from the truth than ``option_sigmas`` sigma: with twice the k of the facts, the labelled option
+    stays the nearest one even if the measurement errs by k sigma. Below the truth this asks 1 - 1/r of the value.
+    """
+    share = config.option_sigmas * sigma / value if value > 0 else 1.0
+    if not 0 <= share < 0.9:
+        return None
+    ratio = max(config.least_ratio, _ROUNDING / (1 - share) if share > 0 else 1.0)
+    return ratio if ratio <= config.max_least_ratio else None
+
+
+def ladder(value: float, sigma: float, config: QuestionsConfig, draws: Sequence[float]) -> Ladder | None:
+    """Four lengths around a measured one (metres), or None where it is too uncertain. ``draws``: four uniforms in [0, 1)."""
+    low = least_ratio(value, sigma, config)
+    if low is None:
+        return None
+    span = math.log(config.ratio_spread)
+    rung = int(draws[0] * NUMBERS)
+    levels = [0.0]
+    for draw in draws[1:NUMBERS]:
+        levels.append(levels[-1] + math.log(low) + draw * span)
+    texts, values = in_words([value * math.exp(level - levels[rung]) for level in levels])
+    return Ladder(texts, values, rung)
+
+
+def in_words(values: Sequence[float]) -> tuple[tuple[str, ...], tuple[float, ...]]:
+    """Lengths in metres as option texts, all rounded alike, and the rounded values. Decimals depend on all values together."""
+    decimals = 3 if min(values) < 0.1 else 2 if max(values) < 10 else 1
+    return tuple(f"{v:.{decimals}f} m" for v in values), tuple(round(v, decimals) for v in values)
+
+
+_LEVEL = ("right", "left", "forward", "backward")
+# The level set comes up most: few cameras move up or down, and a set can only be used as often as its rarest label.
+DIRECTION_SETS: tuple[tuple[str, ...], ...] = (
+    (*_LEVEL, "down", "up"),
+    _LEVEL,
+    _LEVEL,
+    _LEVEL,
+    _LEVEL,
+    ("down", "up", "forward", "backward"),
+    ("right", "left", "down", "up"),
+    ("right", "left"),
+    ("down", "up"),
+    ("forward", "backward"),
+)
+CHANGE_SETS: tuple[tuple[str, ...], ...] = (("closer", "farther", "not moving"), ("closer", "farther"))
+
+
+def label_set(kind: str, label: str, labels: tuple[str, ...], draw: float) -> tuple[str, ...]:
+    """The labels offered beside the true one: one of a few sets that hold it. ``select`` balances the truths of each set."""
+    sets = {"camera_direction": DIRECTION_SETS, "object_camera_distance_change": CHANGE_SETS}.get(kind, (labels,))
+    fitting = [s for s in sets if label in s]
+    return fitting[int(draw * len(fitting))]

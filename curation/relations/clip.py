@@ -1,0 +1,126 @@
+"""All facts of one clip."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from curation.geometry import vector_from_rotation
+from curation.relations.camera import Answer, camera_distance, direction_answer, distance_answer
+from curation.relations.doubt import scale_sigma_rel
+from curation.relations.kinds import KINDS
+from curation.relations.objects import displacement_details, object_answers, object_distance
+from curation.relations.pairs import choose_pairs
+from curation.seeding import generator
+from schemas.camera import Array, CameraPath, RelativeCameraPath
+from schemas.config import RelationsConfig
+from schemas.track import Fact, ObjectTrack
+
+
+def clip_facts(
+    clip_id: str,
+    question: Int[Array, "q"],
+    times_s: Float[Array, "t"],
+    path: CameraPath | RelativeCameraPath,
+    tracks: list[ObjectTrack],
+    config: RelationsConfig,
+    *,
+    seed: int,
+    assumed: tuple[str, ...] = (),
+) -> list[Fact]:
+    """Every relation of the clip between chosen pairs of question frames, the unsafe ones included.
+
+    Args:
+        clip_id: of the clip.
+        question: (Q,) measuring frame of each question frame.
+        times_s: (T,) time of each measuring frame, seconds.
+        path: a RelativeCameraPath yields camera directions without a value, and nothing else.
+        tracks: the clip's moving objects.
+        config: thresholds.
+        seed: of the run.
+        assumed: calibration values that nobody gave; they widen every sigma (``assumed_sigma_rel``).
+    """
+    facts: list[Fact] = []
+    count = len(question)
+    pairs = choose_pairs(
+        list(range(count)), config.max_pairs, generator(seed, clip_id, "pairs:camera"), min_span=min(config.min_span, count - 1)
+    )
+    scale_rel = scale_sigma_rel(path, config, assumed) if isinstance(path, CameraPath) else 0.0
+    for i, j in pairs:
+        a, b = int(question[i]), int(question[j])
+        shared = _camera_details(path, a, b, times_s, scale_rel)
+        answers: dict[str, Answer] = {"camera_direction": direction_answer(path, a, b, config)}
+        if isinstance(path, CameraPath):
+            answers["camera_distance"] = distance_answer(path, a, b, config, scale_rel=scale_rel)
+            if path.static:
+                answers = {kind: _static(answer) for kind, answer in answers.items()}
+        facts += [_fact(clip_id, kind, "", i, j, answer, shared, config) for kind, answer in answers.items()]
+    if isinstance(path, CameraPath):
+        for track in tracks:
+            facts += _track_facts(clip_id, question, times_s, path, track, config, seed, scale_rel)
+    order = {kind: n for n, kind in enumerate(KINDS)}
+    return sorted(facts, key=lambda f: (order[f.kind], f.object_id, f.frame_i, f.frame_j))
+
+
+def _track_facts(
+    clip_id: str,
+    question: Int[Array, "q"],
+    times_s: Float[Array, "t"],
+    path: CameraPath,
+    track: ObjectTrack,
+    config: RelationsConfig,
+    seed: int,
+    scale_rel: float,
+) -> list[Fact]:
+    seen = [q for q, m in enumerate(question) if track.visible[m]]
+    rng = generator(seed, clip_id, f"pairs:{track.object_id}")
+    facts: list[Fact] = []
+    for i, j in choose_pairs(seen, config.max_pairs, rng, min_span=min(config.min_span, len(question) - 1)):
+        a, b = int(question[i]), int(question[j])
+        moved = object_distance(path, track, a, b, scale_rel=scale_rel)
+        shared = _camera_details(path, a, b, times_s, scale_rel) | {
+            "object_center": [_floats(track.centroid_m[a]), _floats(track.centroid_m[b])],
+            "object_shift": _floats(displacement_details(path, track, a, b)),
+            "object_moved_m": [round(moved.value, 6), round(moved.sigma, 6)],
+            "boxes_px": [_floats(track.bbox_xyxy_px[a]), _floats(track.bbox_xyxy_px[b])],
+        }
+        answers = object_answers(path, track, a, b, config, scale_rel=scale_rel)
+        facts += [_fact(clip_id, kind, track.object_id, i, j, answer, shared, config) for kind, answer in answers.items()]
+    return facts
+
+
+def _camera_details(
+    path: CameraPath | RelativeCameraPath, a: int, b: int, times_s: Float[Array, "t"], scale_rel: float
+) -> dict[str, Any]:
+    """What reasoning needs of the camera: centres in the world frame (metric paths only), its turn, the times."""
+    turn = vector_from_rotation(path.world_from_camera[a, :3, :3].T @ path.world_from_camera[b, :3, :3])
+    out: dict[str, Any] = {
+        "times_s": [round(float(times_s[a]), 6), round(float(times_s[b]), 6)],
+        "turn_deg": _floats(np.degrees(turn)),  # rotation vector in the axes of camera i: +X looks down, +Y to the right
+    }
+    if isinstance(path, CameraPath):
+        moved = camera_distance(path, a, b, scale_rel=scale_rel)
+        shift = path.world_from_camera[a, :3, :3].T @ (path.centers_m[b] - path.centers_m[a])
+        out["camera_center"] = [_floats(path.centers_m[a]), _floats(path.centers_m[b])]
+        out["camera_shift"] = _floats(shift)
+        out["camera_moved_m"] = [round(moved.value, 6), round(moved.sigma, 6)]
+    return out
+
+
+def _static(answer: Answer) -> Answer:
+    value, _, sigma, margin, details = answer
+    return value, "", sigma, -1.0, {**details, "veto": "static_camera", "margin_sigma": round(margin, 6)}
+
+
+def _fact(
+    clip_id: str, kind: str, object_id: str, i: int, j: int, answer: Answer, shared: dict[str, Any], config: RelationsConfig
+) -> Fact:
+    value, label, sigma, margin, details = answer
+    unit = KINDS[kind].unit if value is not None else ""
+    return Fact(clip_id, kind, object_id, "", i, j, value, unit, label, sigma, margin, config.k_sigma, {**shared, **details})
+
+
+def _floats(values: Float[Array, "n"]) -> list[float]:
+    return [float(x) for x in np.round(np.asarray(values, float), 6)]
