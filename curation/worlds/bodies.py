@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from curation.geometry import pose, rotation_from_vector
 from curation.worlds.meshes import Mesh, box, capsule, cylinder, ellipsoid, join, surface_points
@@ -26,21 +26,32 @@ COLOURS: dict[str, tuple[float, float, float]] = {  # linear RGB
     "white": (0.72, 0.72, 0.72),
     "black": (0.025, 0.025, 0.028),
 }
-MODEL_POINTS = 400
+MODEL_POINTS = 1500
 
 
 @dataclass(frozen=True)
 class Part:
-    """A rigid piece of a body. It hangs at ``pivot_m`` and swings about X by ``swing_rad * sin(phase of the gait)``."""
+    """A rigid piece of a body. It hangs at ``pivot_m`` and turns about X as the body travels.
+
+    Attributes:
+        mesh: in the frame of the piece.
+        pivot_m: where the piece's origin is in the body.
+        swing_rad, lag_rad: it swings like a limb: ``swing * sin(gait + lag)``.
+        roll_radius_m: it rolls like a wheel of this radius; 0 does not roll.
+    """
 
     mesh: Mesh
     pivot_m: tuple[float, float, float] = (0.0, 0.0, 0.0)
     swing_rad: float = 0.0
     lag_rad: float = 0.0
+    roll_radius_m: float = 0.0
 
-    def object_from_part(self, gait_rad: float) -> Float[Array, "4 4"]:
-        """Pose of the piece in the body at a phase of the gait."""
-        angle = self.swing_rad * np.sin(gait_rad + self.lag_rad)
+    def object_from_part(self, distance_m: float, stride_m: float) -> Float[Array, "4 4"]:
+        """Pose of the piece in the body after ``distance_m`` of travel."""
+        gait = 2 * np.pi * distance_m / stride_m if stride_m else 0.0
+        angle = self.swing_rad * np.sin(gait + self.lag_rad)
+        if self.roll_radius_m:
+            angle -= distance_m / self.roll_radius_m
         return pose(rotation_from_vector(np.array([angle, 0.0, 0.0])), np.asarray(self.pivot_m))
 
 
@@ -50,7 +61,7 @@ class Body:
 
     Attributes:
         name: unique in its world (``red_car_0``).
-        category: ball, crate, car, van, barrel, cone, person, board, pole.
+        category: a key of ``BUILDERS``.
         colour: a key of ``COLOURS``.
         parts: its pieces; one for a rigid body.
         motion: where it is when.
@@ -78,32 +89,31 @@ class Body:
         """Of its footprint."""
         return float(np.hypot(self.size_m[0], self.size_m[2]) / 2)
 
-    def gait(self, t: float) -> float:
-        """Phase of the gait at time ``t``, radians."""
-        return 2 * np.pi * self.motion.distance(t) / self.stride_m if self.stride_m else 0.0
+    def scene_from_parts(self, t: float) -> Float[Array, "p 4 4"]:
+        """Pose of every piece at time ``t``, seconds."""
+        distance = self.motion.distance(t)
+        return np.stack([self.motion.at(t) @ part.object_from_part(distance, self.stride_m) for part in self.parts])
 
     def mesh_at(self, t: float) -> Mesh:
         """The body's triangles in the scene frame at time ``t``."""
-        scene_from_object = self.motion.at(t)
-        return join(*[part.mesh.moved(scene_from_object @ part.object_from_part(self.gait(t))) for part in self.parts])
+        return join(*[part.mesh.moved(m) for part, m in zip(self.parts, self.scene_from_parts(t), strict=True)])
 
-    def model_points(self, rng: np.random.Generator) -> list[Float[Array, "m 3"]]:
-        """Points spread over the surface of each part, in the part's frame; together about ``MODEL_POINTS``."""
+    def model(self, rng: np.random.Generator) -> tuple[Float[Array, "m 3"], Int[Array, "m"], int]:
+        """Surface points in the frame of their piece, the piece of each, and how many are spread evenly.
+
+        About ``MODEL_POINTS`` are spread by area, so that their mean is the body's centroid; the corners of the mesh
+        come after them, so that the nearest point is found exactly at corners too.
+        """
         areas = []
         for part in self.parts:
             c = part.mesh.corners_m
-            areas.append(np.linalg.norm(np.cross(c[:, 1] - c[:, 0], c[:, 2] - c[:, 0]), axis=1).sum())
+            areas.append(float(np.linalg.norm(np.cross(c[:, 1] - c[:, 0], c[:, 2] - c[:, 0]), axis=1).sum()))
         counts = [max(8, round(MODEL_POINTS * a / sum(areas))) for a in areas]
-        return [surface_points(p.mesh, n, rng) for p, n in zip(self.parts, counts, strict=True)]
-
-    def points_at(self, model: list[Float[Array, "m 3"]], t: float) -> Float[Array, "m 3"]:
-        """``model_points`` in the scene frame at time ``t``: the same material points at every time."""
-        scene_from_object, gait = self.motion.at(t), self.gait(t)
-        out = []
-        for part, points in zip(self.parts, model, strict=True):
-            m = scene_from_object @ part.object_from_part(gait)
-            out.append(points @ m[:3, :3].T + m[:3, 3])
-        return np.concatenate(out)
+        spread = [surface_points(part.mesh, n, rng) for part, n in zip(self.parts, counts, strict=True)]
+        corners = [np.unique(part.mesh.corners_m.reshape(-1, 3).round(9), axis=0) for part in self.parts]
+        index = np.arange(len(self.parts))
+        owner = np.concatenate([np.repeat(index, counts), np.repeat(index, [len(c) for c in corners])])
+        return np.concatenate([*spread, *corners]), owner, sum(counts)
 
 
 def _at(mesh: Mesh, x: float, y: float, z: float, turn: Array | None = None) -> Mesh:
@@ -116,7 +126,12 @@ Built = tuple[tuple[Part, ...], tuple[float, float, float], float]
 
 def _ball(size: float, paint: int, trim: int, skin: int) -> Built:
     r = size / 2
-    return (Part(_at(ellipsoid((r, r, r), paint, 32), 0, -r, 0)),), (size, size, size), 0.0
+    return (Part(ellipsoid((r, r, r), paint, 32), (0, -r, 0)),), (size, size, size), 0.0
+
+
+def _rolling_ball(size: float, paint: int, trim: int, skin: int) -> Built:
+    r = size / 2
+    return (Part(ellipsoid((r, r, r), paint, 32), (0, -r, 0), roll_radius_m=r),), (size, size, size), 0.0
 
 
 def _crate(size: float, paint: int, trim: int, skin: int) -> Built:
@@ -181,7 +196,8 @@ def _person(size: float, paint: int, trim: int, skin: int) -> Built:
 
 
 BUILDERS: dict[str, tuple[Callable[[float, int, int, int], Built], tuple[float, float]]] = {  # and the range of sizes, metres
-    "ball": (_ball, (0.25, 0.8)),
+    "ball": (_ball, (0.3, 0.8)),
+    "rolling_ball": (_rolling_ball, (0.3, 0.8)),
     "crate": (_crate, (0.35, 1.0)),
     "board": (_board, (0.7, 1.6)),
     "pole": (_pole, (1.2, 1.9)),
@@ -196,7 +212,7 @@ BUILDERS: dict[str, tuple[Callable[[float, int, int, int], Built], tuple[float, 
 def paint(colour: str, texture: str, rng: np.random.Generator) -> Material:
     """The main material of a body: ``texture`` "rich" gives it patches that can be tracked, "plain" hardly any."""
     phase = (float(rng.random()), float(rng.random()))
-    if texture == "plain":
+    if texture == "plain" or (texture == "mixed" and rng.random() < 0.3):
         return Material(COLOURS[colour], "plain", 1.0, 1.0, 0.08, 0.5, phase)
     pattern = str(rng.choice(["fbm", "shapes", "speckle", "shapes"]))
     return Material(COLOURS[colour], pattern, float(rng.uniform(0.5, 1.1)), 0.7, 0.6, 0.37, phase)

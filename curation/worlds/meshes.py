@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,8 @@ from jaxtyping import Float, Int
 
 from curation.geometry import transform
 from schemas.camera import Array
+
+Vector = Sequence[float] | Array
 
 
 @dataclass(frozen=True)
@@ -52,16 +55,16 @@ def _faces(corners: Array, uv: Array, material: int, normals: Array | None = Non
     return Mesh(corners[keep], normals[keep], uv[keep], np.full(int(keep.sum()), material))
 
 
-def sheet(origin: Array, along_u: Array, along_v: Array, material: int, cell_m: float = 2.0) -> Mesh:
+def sheet(origin: Vector, along_u: Vector, along_v: Vector, material: int, cell_m: float = 2.0) -> Mesh:
     """A parallelogram, cut into cells of at most ``cell_m``: float32 barycentric coordinates stay exact to micrometres."""
-    origin, along_u, along_v = (np.asarray(v, float) for v in (origin, along_u, along_v))
-    size_u, size_v = float(np.linalg.norm(along_u)), float(np.linalg.norm(along_v))
+    start, side_u, side_v = (np.asarray(v, float) for v in (origin, along_u, along_v))
+    size_u, size_v = float(np.linalg.norm(side_u)), float(np.linalg.norm(side_v))
     nu, nv = max(1, int(np.ceil(size_u / cell_m))), max(1, int(np.ceil(size_v / cell_m)))
     a, b = np.meshgrid(np.arange(nu), np.arange(nv), indexing="ij")
     low = np.stack([a.ravel(), b.ravel()], -1).astype(float)
     quads = low[:, None] + np.array([[0, 0], [1, 0], [1, 1], [0, 1]], float)
     grid = quads[:, [[0, 1, 2], [0, 2, 3]]].reshape(-1, 3, 2) / [nu, nv]
-    corners = origin + grid[..., :1] * along_u + grid[..., 1:] * along_v
+    corners = start + grid[..., :1] * side_u + grid[..., 1:] * side_v
     return _faces(corners, grid * [size_u, size_v], material)
 
 
@@ -90,11 +93,10 @@ def _revolve(radius: Array, height: Array, normal_rh: Array, material: int, segm
     length = np.concatenate([[0], np.cumsum(np.hypot(np.diff(radius), np.diff(height)))])
     u = np.broadcast_to(angle[None] * max(radius.max(), 1e-3), points.shape[:2])
     uv = np.stack([u, np.broadcast_to(length[:, None], u.shape)], -1)
-    i, j = np.meshgrid(np.arange(len(radius) - 1), np.arange(segments), indexing="ij")
-    i, j = i.ravel(), j.ravel()
+    i, j = (index.ravel() for index in np.meshgrid(np.arange(len(radius) - 1), np.arange(segments), indexing="ij"))
     quad = np.stack([np.stack([i, j], -1), np.stack([i, j + 1], -1), np.stack([i + 1, j + 1], -1), np.stack([i + 1, j], -1)], 1)
-    index = quad[:, [[0, 1, 2], [0, 2, 3]]].reshape(-1, 3, 2)
-    rows, columns = index[..., 0], index[..., 1]
+    corner = quad[:, [[0, 1, 2], [0, 2, 3]]].reshape(-1, 3, 2)
+    rows, columns = corner[..., 0], corner[..., 1]
     return _faces(points[rows, columns], uv[rows, columns], material, normals[rows, columns])
 
 
@@ -134,4 +136,4 @@ def surface_points(mesh: Mesh, count: int, rng: np.random.Generator) -> Float[Ar
     area = np.linalg.norm(np.cross(b - a, c - a), axis=1)
     pick = rng.choice(len(area), count, p=area / area.sum())
     r1, r2 = np.sqrt(rng.random(count))[:, None], rng.random(count)[:, None]
-    return a[pick] * (1 - r1) + b[pick] * (r1 * (1 - r2)) + c[pick] * (r1 * r2)
+    return np.asarray(a[pick] * (1 - r1) + b[pick] * (r1 * (1 - r2)) + c[pick] * (r1 * r2))

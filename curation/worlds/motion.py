@@ -59,7 +59,7 @@ class Motion:
             half = self.length_m / 2
             return half * _smooth(x / self.phase) + half * _smooth((x - self.phase - 0.25) / max(0.75 - self.phase, 0.1))
         if self.profile == "there_and_back":
-            return self.length_m * (1 - np.cos(2 * np.pi * x)) / 4
+            return float(self.length_m * (1 - np.cos(2 * np.pi * x)) / 4)
         return self.length_m * x
 
     def at(self, t: float) -> Float[Array, "4 4"]:

@@ -20,20 +20,30 @@ class Scenery:
         mesh: all triangles.
         obstacles: circles (x, z, radius) that bodies keep clear of.
         bounds: (x_low, x_high, z_low, z_high) that bodies stay inside.
+        ceiling_m: height of the ceiling; 0 outdoors.
     """
 
     mesh: Mesh
     obstacles: list[tuple[float, float, float]]
     bounds: tuple[float, float, float, float]
+    ceiling_m: float = 0.0
+
+
+def _tint(rng: np.random.Generator, low: float, high: float) -> list[float]:
+    """A wall colour: grey, cream, brick, or a little blue or green."""
+    warm = np.array([[1, 1, 1], [1, 0.9, 0.72], [1, 0.72, 0.58], [0.85, 0.95, 1], [0.9, 1, 0.88], [1, 0.95, 0.85]])[
+        rng.integers(0, 6)
+    ]
+    return [float(v) for v in warm * rng.uniform(low, high)]
 
 
 def _surface(
     rng: np.random.Generator, texture: str, patterns: list[str], colour: list[float], period: tuple[float, float]
 ) -> Material:
     phase = (float(rng.random()), float(rng.random()))
-    tint = tuple(float(c * rng.uniform(0.85, 1.15)) for c in colour)
+    tint = tuple(float(c * rng.uniform(0.94, 1.06)) for c in colour)
     size = float(rng.uniform(*period))
-    if texture == "plain":
+    if texture == "plain" or (texture == "mixed" and rng.random() < 0.35):
         return Material(tint, "plain", size, 1.0, 0.05, 0.9, phase)  # type: ignore[arg-type]
     pattern = "tiles" if texture == "repeat" else str(rng.choice(patterns))
     return Material(tint, pattern, size, 0.9, 0.0 if texture == "repeat" else 0.6, size * 0.37, phase)  # type: ignore[arg-type]
@@ -62,7 +72,7 @@ def indoor(rng: np.random.Generator, materials: list[Material], texture: str, ca
     width, depth = x_high - x_low, z_high - z_low
     parts.append(sheet([x_low, 0, z_low], [0, 0, depth], [width, 0, 0], floor))
     parts.append(sheet([x_low, -ceiling, z_low], [width, 0, 0], [0, 0, depth], material(["fbm"], [0.6, 0.6, 0.58], (2, 3))))
-    wall_colour = rng.uniform(0.3, 0.6, 3).tolist()
+    wall_colour = _tint(rng, 0.35, 0.65)
     walls = [  # origin, along the wall
         ([x_low, 0, z_high], [width, 0, 0]),
         ([x_low, 0, z_low], [0, 0, depth]),
@@ -80,7 +90,7 @@ def indoor(rng: np.random.Generator, materials: list[Material], texture: str, ca
         inward *= np.sign(inward @ (centre - np.asarray(origin, float)))
         for _ in range(int(rng.integers(1, 4))):  # pictures
             w, h = rng.uniform(0.5, 1.4), rng.uniform(0.4, 1.0)
-            along_m = rng.uniform(0.3, max(0.4, np.linalg.norm(along) - w - 0.3))
+            along_m = rng.uniform(0.3, max(0.4, float(np.linalg.norm(along)) - w - 0.3))
             corner = np.asarray(origin, float) + direction * along_m + inward * 0.02 + [0, -rng.uniform(1.0, 1.3), 0]
             parts.append(
                 sheet(corner, direction * w, [0, -h, 0], material(["shapes"], rng.uniform(0.15, 0.6, 3).tolist(), (0.8, 1.4)))
@@ -93,13 +103,15 @@ def indoor(rng: np.random.Generator, materials: list[Material], texture: str, ca
         middle = x_low + 0.3 * width < x < x_high - 0.3 * width and z < z_high - 1.5
         if middle and rng.random() < 0.8 or not _clear(x, z, radius, camera, obstacles):
             continue
-        look = material(["planks", "fbm", "stripes", "shapes"], rng.uniform(0.08, 0.5, 3).tolist(), (0.7, 1.4))
+        wood = rng.random() < 0.6
+        colour = [0.3, 0.19, 0.1] if wood else _tint(rng, 0.1, 0.5)
+        look = material(["planks"] if wood else ["fbm", "stripes", "shapes"], colour, (0.7, 1.4))
         piece = box(size, look, (0, -size[1] / 2, 0)).moved(
             pose(yaw(rng.choice([0, np.pi / 2, rng.uniform(0, 3)])), np.array([x, 0, z]))
         )
         parts.append(piece)
         obstacles.append((float(x), float(z), radius))
-    return Scenery(join(*parts), obstacles, (float(x_low), float(x_high), float(z_low), float(z_high)))
+    return Scenery(join(*parts), obstacles, (float(x_low), float(x_high), float(z_low), float(z_high)), ceiling)
 
 
 def outdoor(rng: np.random.Generator, materials: list[Material], texture: str, camera: CameraMotion) -> Scenery:
@@ -123,11 +135,11 @@ def outdoor(rng: np.random.Generator, materials: list[Material], texture: str, c
         while z < z_high + 4:
             length, tall, deep = float(rng.uniform(5, 11)), float(rng.uniform(4, 13)), 8.0
             if rng.random() < 0.9:
-                look = material(["windows", "windows", "bricks"], rng.uniform(0.22, 0.6, 3).tolist(), (6.0, 10.0))
+                look = material(["windows", "windows", "bricks"], _tint(rng, 0.25, 0.6), (6.0, 10.0))
                 x = x_edge + side * (deep / 2 + 1.3 + rng.uniform(0, 0.8))
                 parts.append(box((deep, tall, length - 0.1), look, (float(x), -tall / 2, z + length / 2)))
             z += length
-    look = material(["windows", "bricks"], rng.uniform(0.25, 0.55, 3).tolist(), (6.0, 10.0))
+    look = material(["windows", "bricks"], _tint(rng, 0.25, 0.6), (6.0, 10.0))
     tall = float(rng.uniform(5, 12))
     parts.append(box((x_high - x_low + 20, tall, 6), look, ((x_low + x_high) / 2, -tall / 2, z_high + 8)))
     bark = material(["fbm"], [0.12, 0.08, 0.05], (0.6, 0.9), "rich")

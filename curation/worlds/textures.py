@@ -45,7 +45,7 @@ def _noise(rng: np.random.Generator, exponent: float, low: float = 1.0, size: in
     f = np.hypot(fx, fy)
     amplitude = np.where(f >= low, 1.0 / np.maximum(f, 1) ** exponent, 0.0)
     field = np.real(np.fft.ifft2(np.fft.fft2(rng.normal(size=(size, size))) * amplitude))
-    return (field - field.mean()) / field.std()
+    return np.asarray((field - field.mean()) / field.std())
 
 
 def _grid_pattern(rng: np.random.Generator, rows: int, columns: int, gap: int, stagger: bool, spread: float) -> Array:
@@ -55,15 +55,11 @@ def _grid_pattern(rng: np.random.Generator, rows: int, columns: int, gap: int, s
     row = (y // height).astype(int)
     shifted = (x + (row % 2) * (width / 2 if stagger else 0)) % SIZE
     column = (shifted // width).astype(int)
-    tone = (
-        1
-        + spread * rng.uniform(-1, 1, (rows, columns, 3)) * [1.0, 0.8, 0.8]
-        + spread * rng.uniform(-0.6, 0.6, (rows, columns, 1))
-    )
+    tone = 1 + spread * (rng.uniform(-1, 1, (rows, columns, 1)) + 0.08 * rng.uniform(-1, 1, (rows, columns, 3)))
     out = tone[row, column]
     joint = (y % height < gap) | (shifted % width < gap)
     out[joint] = 0.55
-    return out
+    return np.asarray(out)
 
 
 def _windows(rng: np.random.Generator) -> Array:
@@ -75,7 +71,7 @@ def _windows(rng: np.random.Generator) -> Array:
             glass = rng.uniform(0.15, 0.5) * np.array([0.8, 0.95, 1.15])
             out[y - 5 : y + h + 5, x - 5 : x + w + 5] = rng.uniform(1.1, 1.4)
             out[y : y + h, x : x + w] = glass
-            out[y : y + int(h * rng.uniform(0.1, 0.8)), x : x + w] = rng.uniform(0.4, 1.2, 3)
+            out[y : y + int(h * rng.uniform(0.1, 0.8)), x : x + w] = rng.uniform(0.4, 1.2) + rng.uniform(-0.12, 0.12, 3)
             out[y : y + h, x + w // 2 - 2 : x + w // 2 + 2] = 1.25
     return out
 
@@ -101,8 +97,11 @@ def _shapes(rng: np.random.Generator) -> Array:
 def _pyramid() -> tuple[Array, ...]:
     """Per mip level an atlas of all patterns below each other, each padded by wrapping; float32 RGB, mean 1."""
     rng = np.random.default_rng(20240)
-    grey = lambda field: np.repeat(field[..., None], 3, 2)  # noqa: E731
-    cloud = 1 + 0.22 * grey(_noise(rng, 1.0, 3)) + 0.08 * np.stack([_noise(rng, 1.1, 3) for _ in range(3)], -1)
+
+    def grey(field: Array) -> Array:
+        return np.repeat(field[..., None], 3, 2)
+
+    cloud = 1 + 0.22 * grey(_noise(rng, 1.0, 3)) + 0.03 * np.stack([_noise(rng, 1.1, 3) for _ in range(3)], -1)
     y = np.mgrid[0:SIZE, 0:SIZE][0]
     images = {
         "plain": 1 + 0.015 * grey(_noise(rng, 1.4)),
@@ -131,14 +130,14 @@ def _pyramid() -> tuple[Array, ...]:
 def _level(level: int, pattern: Int[Array, "n"], uv: Float[Array, "n 2"]) -> Float[Array, "n 3"]:
     atlas = _pyramid()[level]
     size = SIZE >> level
-    x = (uv[:, 0] % 1.0) * size - 0.5 + _PAD
-    y = (uv[:, 1] % 1.0) * size - 0.5 + _PAD + pattern * (size + 2 * _PAD)
-    count, columns = len(x), 4096
+    count, columns = len(uv), 2048  # remap takes pictures, not lists: fold the list
     rows = -(-count // columns)
     maps = np.zeros((2, rows * columns), np.float32)
-    maps[0, :count], maps[1, :count] = x, y
+    cell = (uv - np.floor(uv)) * np.float32(size) + np.float32(_PAD - 0.5)
+    maps[0, :count] = cell[:, 0]
+    maps[1, :count] = cell[:, 1] + pattern * np.float32(size + 2 * _PAD)
     out = cv2.remap(atlas, maps[0].reshape(rows, columns), maps[1].reshape(rows, columns), cv2.INTER_LINEAR)
-    return out.reshape(-1, 3)[:count]
+    return np.asarray(out).reshape(-1, 3)[:count]
 
 
 def lookup(pattern: Int[Array, "n"], uv: Float[Array, "n 2"], footprint: Float[Array, "n"]) -> Float[Array, "n 3"]:
@@ -146,15 +145,21 @@ def lookup(pattern: Int[Array, "n"], uv: Float[Array, "n 2"], footprint: Float[A
 
     Args:
         pattern: (n,) index into ``PATTERNS``.
-        uv: (n, 2) texture coordinates in repetitions.
-        footprint: (n,) size of a sample on the surface, in repetitions.
+        uv: (n, 2) float32 texture coordinates in repetitions.
+        footprint: (n,) float32 size of a sample on the surface, in repetitions.
     """
-    lod = np.clip(np.log2(np.maximum(footprint * SIZE, 1e-6)), 0, len(_pyramid()) - 1.001)
+    top = len(_pyramid()) - 1
+    lod = np.clip(np.log2(np.maximum(footprint * np.float32(SIZE), np.float32(1e-6))), 0, np.float32(top - 0.001))
     low = lod.astype(np.int32)
-    share = (lod - low).astype(np.float32)[:, None]
+    share = (lod - low)[:, None]
+    present = np.flatnonzero(np.bincount(low, minlength=top))
+    if len(present) == 1:
+        level = int(present[0])
+        a, b = _level(level, pattern, uv), _level(level + 1, pattern, uv)
+        return np.asarray(a + (b - a) * share)
     out = np.empty((len(uv), 3), np.float32)
-    for level in np.unique(low):
+    for level in map(int, present):
         pick = np.flatnonzero(low == level)
-        a, b = _level(int(level), pattern[pick], uv[pick]), _level(int(level) + 1, pattern[pick], uv[pick])
+        a, b = _level(level, pattern[pick], uv[pick]), _level(level + 1, pattern[pick], uv[pick])
         out[pick] = a + (b - a) * share[pick]
     return out
