@@ -290,7 +290,7 @@ def make_world(
         tuple(float(w) for w in rng.random(12)), shake_m=float(rng.uniform(0.02, 0.07)) if shaken else 0.0,
         shake_deg=float(rng.uniform(1, 4)) if shaken else 0.0, focus_m=float(rng.uniform(4, 6)), side=float(rng.choice([-1, 1])),
     )  # fmt: skip
-    fx = width / 2 / np.tan(np.deg2rad(hfov_deg) / 2)
+    fx = float(width / 2 / np.tan(np.deg2rad(hfov_deg) / 2))
     view = Intrinsics(fx, fx, width / 2, height / 2, width, height)
     materials: list[Material] = []
     place = (outdoor if outdoors else indoor)(np.random.default_rng([seed, 2]), materials, texture, motion)
