@@ -153,6 +153,8 @@ class ReasoningConfig(Section):
 
     max_per_clip: int = 6
     """Reasoned samples per clip."""
+    paths: int = Field(default=1, ge=1)
+    """Chains of thought per sample, each phrased differently."""
 
 
 class ShardsConfig(Section):

@@ -20,7 +20,9 @@ TRACKS = "tracks.parquet"
 TRACK_ARRAYS = "tracks.npz"
 FACTS = "facts.parquet"
 QUESTIONS = "questions.parquet"
+SELECTED = "selected.parquet"  # the clip's questions that the run publishes, with their final options
 REASONING = "reasoning.parquet"
+RFT = "rft.parquet"
 
 # inside publish/
 CARD = "README.md"

@@ -1,1 +1,4 @@
-"""Tables -> Parquet, video files and the dataset card of a Hugging Face dataset folder."""
+"""Per-clip tables -> the published dataset folder.
+
+``publish`` writes it, ``products`` reads and writes what a stage measured of one clip, ``rows`` turns values into rows.
+"""

@@ -1,0 +1,60 @@
+"""The dataset card: what a reader of ``publish/`` needs to know, and the front matter that ``datasets`` reads."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import yaml
+
+from schemas import tables
+
+_SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10_000_000, "1M<n<10M"))
+
+
+def card(counts: dict[str, Any], about: dict[str, Any]) -> str:
+    """README.md of a published folder.
+
+    Args:
+        counts: as ``publish`` returns them.
+        about: ``run_id``, ``seed``, ``k_sigma``, ``question_frames``, ``bench_share``.
+    """
+    return str(_template().render(front_matter=_front_matter(counts), counts=counts, about=about, columns=_columns()))
+
+
+def _front_matter(counts: dict[str, Any]) -> str:
+    configs = [
+        {
+            "config_name": name,
+            "data_files": [{"split": split, "path": f"{name}/{split}-*.parquet"} for split in splits],
+            **({"default": True} if name == "sft" else {}),
+        }
+        for name, splits in counts["rows"].items()
+    ]
+    questions = sum(sum(counts["rows"][name].values()) for name in ("sft", "bench"))
+    size = next((word for limit, word in _SIZES if questions < limit), "n>10M")
+    values = {
+        "pretty_name": "4D questions from stereo video",
+        "license": "other",
+        "license_name": "that-of-the-videos",
+        "language": ["en"],
+        "task_categories": ["video-text-to-text", "visual-question-answering"],
+        "tags": ["spatial-reasoning", "4d", "stereo-video", "camera-pose", "object-tracking"],
+        "size_categories": [size],
+        "configs": configs,
+    }
+    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True).rstrip()
+
+
+def _columns() -> dict[str, list[str]]:
+    return {name: list(schema.names) for name, schema in tables.PUBLISHED.items()}
+
+
+@cache
+def _template() -> Any:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("curation.shards", ""), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.get_template("card.md.jinja")

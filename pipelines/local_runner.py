@@ -1,0 +1,207 @@
+"""Tasks in child processes of this machine: a crash, a hang or a memory blow-up costs the one task that caused it."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from schemas.outcome import Failed
+
+# Each worker is one core's worth: libraries that open a thread per core would fight each other, and some sum in another
+# order then. pycolmap's and OpenCV's thread counts are set where they are called.
+_POOLS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "OPENCV_FOR_THREADS_NUM")
+ONE_THREAD = dict.fromkeys(_POOLS, "1")
+_GRACE_S = 30.0
+
+
+@dataclass(frozen=True)
+class Task:
+    """One unit of work. ``call`` names ``module:function``; it is called with ``payload`` (JSON) and a ``begin(stage)``."""
+
+    id: str
+    call: str
+    payload: dict[str, Any]
+    timeout_s: float
+    memory_gb: float = 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """The request that a worker host reads."""
+        return {
+            "id": self.id,
+            "call": self.call,
+            "payload": self.payload,
+            "timeout_s": self.timeout_s,
+            "memory_gb": self.memory_gb,
+        }
+
+
+@dataclass(frozen=True)
+class Reply:
+    """How a task ended: ``result`` is what the function returned, or ``failed`` says why it did not.
+
+    Attributes:
+        stage: the stage that was running at the end; "" where none had begun.
+        log: the last of what the child printed; a native crash names its place there.
+    """
+
+    id: str
+    result: Any = None
+    failed: Failed | None = None
+    stage: str = ""
+    seconds: float = 0.0
+    cpu_s: float = 0.0
+    peak_mb: float = 0.0
+    log: str = field(default="", repr=False)
+
+    @staticmethod
+    def of(raw: dict[str, Any], timeout_s: float) -> Reply:
+        """Read what a worker host sent."""
+        result, failed, stage = None, None, ""
+        for event in raw["events"]:
+            stage = event.get("begin", stage)
+            result = event.get("result", result)
+            if "error" in event:
+                failed = Failed(event["error"]["kind"], event["error"]["message"])
+        if raw["timed_out"]:
+            failed = Failed("timeout", f"not done after {timeout_s:g} s (run.clip_timeout_s)")
+        elif raw["exit"] < 0:
+            name = signal.Signals(-raw["exit"]).name
+            failed = Failed("crashed", f"ended by {name}; last output: {_last_words(raw['log'])}")
+        elif result is None and failed is None:
+            failed = Failed("crashed", f"exit code {raw['exit']} without a result; last output: {_last_words(raw['log'])}")
+        numbers = {name: raw[name] for name in ("seconds", "cpu_s", "peak_mb")}
+        return Reply(raw["id"], result, failed, stage, log=raw["log"], **numbers)
+
+
+def _last_words(log: str, most: int = 400) -> str:
+    """What a crash left: the end of the output, then the Python stack that ``faulthandler`` prints, innermost first."""
+    said, fatal, stack = log.partition("Fatal Python error")
+    stack = stack.partition("Extension modules")[0]
+    return " ".join((said[-most:] + fatal + stack[:most]).split()) or "none"
+
+
+class HostDied(RuntimeError):
+    """The worker host itself ended (killed for memory, for instance)."""
+
+
+class Host:
+    """The parent's side of one ``pipelines.host`` process; started when first used, and again when it died."""
+
+    def __init__(self, preload: tuple[str, ...] = ()) -> None:
+        self._preload = preload
+        self._process: subprocess.Popen[bytes] | None = None
+        self._buffer = b""
+        self._closed = False
+
+    def run(self, task: Task) -> Reply:
+        """Run one task and wait for its end; never raises for what the task does."""
+        try:
+            if self._process is None or self._process.poll() is not None:
+                self._start()
+            self._write(json.dumps(task.to_json(), allow_nan=False).encode() + b"\n")
+            return Reply.of(self._read(task.timeout_s + _GRACE_S), task.timeout_s)
+        except (HostDied, BrokenPipeError) as error:
+            self.kill()
+            return Reply(task.id, failed=Failed("crashed", f"the worker host ended: {error}"))
+
+    def _start(self) -> None:
+        if self._closed:
+            raise HostDied("the run is over")
+        self._buffer = b""
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "pipelines.host", *self._preload],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,  # the terminal's Ctrl-C is for the parent, which then closes its hosts
+            env={**os.environ, **ONE_THREAD, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
+        )
+        self._read(120.0)
+
+    def _write(self, data: bytes) -> None:
+        assert self._process is not None and self._process.stdin is not None
+        self._process.stdin.write(data)
+        self._process.stdin.flush()
+
+    def _read(self, timeout_s: float) -> dict[str, Any]:
+        assert self._process is not None and self._process.stdout is not None
+        handle, deadline = self._process.stdout.fileno(), time.monotonic() + timeout_s
+        while b"\n" not in self._buffer:
+            if not select.select([handle], [], [], max(0.0, deadline - time.monotonic()))[0]:
+                raise HostDied(f"no answer within {timeout_s:g} s")
+            chunk = os.read(handle, 1 << 16)
+            if not chunk:
+                raise HostDied(f"it closed its output (exit code {self._process.poll()})")
+            self._buffer += chunk
+        line, self._buffer = self._buffer.split(b"\n", 1)
+        message: dict[str, Any] = json.loads(line)
+        return message
+
+    def close(self) -> None:
+        """End the host; a child that still runs is killed by it."""
+        self._closed = True
+        process = self._process
+        if process is None:
+            return
+        if process.stdin:
+            process.stdin.close()
+        try:
+            process.wait(5)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def kill(self) -> None:
+        """End the host outright; its child dies with it."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+
+class LocalRunner:
+    """Runs tasks on ``workers`` hosts. Replies come in the order in which tasks end."""
+
+    def __init__(self, workers: int, preload: tuple[str, ...] = ()) -> None:
+        self.workers = workers or len(os.sched_getaffinity(0))
+        self._preload = preload
+        self._hosts: list[Host] = []
+
+    def run(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, Reply]]:
+        """Yield every task with its reply. Leaving the loop early, Ctrl-C included, ends the hosts."""
+        todo: queue.SimpleQueue[Task] = queue.SimpleQueue()
+        done: queue.SimpleQueue[tuple[Task, Reply]] = queue.SimpleQueue()
+        for task in tasks:
+            todo.put(task)
+        total = todo.qsize()
+        hosts = [Host(self._preload) for _ in range(min(self.workers, total))]
+        stop = threading.Event()
+        threads = [threading.Thread(target=_work, args=(host, todo, done, stop), daemon=True) for host in hosts]
+        try:
+            for thread in threads:
+                thread.start()
+            for _ in range(total):
+                yield done.get()
+        finally:
+            stop.set()
+            for host in hosts:
+                host.close()
+            for thread in threads:
+                thread.join(5)
+
+
+def _work(host: Host, todo: queue.SimpleQueue[Task], done: queue.SimpleQueue[tuple[Task, Reply]], stop: threading.Event) -> None:
+    while not stop.is_set():
+        try:
+            task = todo.get_nowait()
+        except queue.Empty:
+            return
+        done.put((task, host.run(task)))

@@ -1,0 +1,185 @@
+"""From measured clips to the published folder: select questions over the run, publish, quarantine."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipelines.files import replacing, write_json
+from pipelines.ledger import Ledger, Record, fingerprint
+from pipelines.plan import Job, Loss, Work
+from schemas import run_folder as names
+from schemas.clip import ClipSpec
+
+PACK_VERSION = 1
+BATCH_ROWS = 200_000  # rows that are selected together; bounds memory
+SELECTION = "selection"
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A clip that passed every stage before the selection."""
+
+    spec: ClipSpec
+    split: str
+    digest: str  # of its selected questions
+
+
+def split_clips(job: Job, specs: Iterable[ClipSpec]) -> list[tuple[ClipSpec, str]]:
+    """Every clip with its split."""
+    from curation.shards.split import split_of
+
+    return [(spec, split_of(spec.source.sha256, job.config.shards.bench_share)) for spec in specs]
+
+
+def select_questions(job: Job, specs: Sequence[ClipSpec], prints: dict[str, str]) -> list[Kept]:
+    """Decide over the whole run which questions are published, and write each clip's into its folder.
+
+    Clip ids are hashes, so that a range of them is a fair sample: a large run is selected range by range. A clip whose selected
+    questions stay the same keeps its file, and with it everything that was reasoned about them.
+
+    Args:
+        job: the run.
+        specs: the kept clips in the order of their ids.
+        prints: per clip id, the fingerprint of its ``questions`` record.
+    """
+    ledger = Ledger(job.output)
+    whole = fingerprint(SELECTION, PACK_VERSION, job.config.seed, job.config.shards.bench_share, sorted(prints.items()))
+    stamp = ledger.root / "selection.json"
+    if stamp.exists():
+        known = json.loads(stamp.read_text(encoding="utf-8"))
+        if known["whole"] == whole:
+            return [Kept(spec, split, known["digests"][spec.clip_id]) for spec, split in split_clips(job, specs)]
+    kept: dict[str, Kept] = {}
+    for split in ("train", "test"):
+        mine = [spec for spec, its in split_clips(job, specs) if its == split]
+        for batch in _batches(job, ledger, mine):
+            for item in _select_batch(job, ledger, batch, split):
+                kept[item.spec.clip_id] = item
+    write_json(stamp, {"whole": whole, "digests": {clip_id: item.digest for clip_id, item in kept.items()}})
+    return [kept[spec.clip_id] for spec in specs]
+
+
+def _batches(job: Job, ledger: Ledger, specs: Sequence[ClipSpec]) -> Iterator[list[ClipSpec]]:
+    batch: list[ClipSpec] = []
+    rows = 0
+    for spec in specs:
+        record = ledger.read("questions", spec.clip_id)
+        rows += record.stats.get("questions", 0) if record else 0
+        batch.append(spec)
+        if rows >= BATCH_ROWS:
+            yield batch
+            batch, rows = [], 0
+    if batch:
+        yield batch
+
+
+def _select_batch(job: Job, ledger: Ledger, batch: Sequence[ClipSpec], split: str) -> Iterator[Kept]:
+    import pyarrow.parquet as pq
+
+    from curation.shards.writer import table_of, write_table
+    from schemas import tables
+
+    def folder(spec: ClipSpec) -> Path:
+        return job.output / names.clip_folder(spec.clip_id)
+
+    rows = [row for spec in batch for row in pq.read_table(folder(spec) / names.QUESTIONS).to_pylist()]
+    by_clip: dict[str, list[dict[str, Any]]] = {spec.clip_id: [] for spec in batch}
+    for row in importlib.import_module(job.line).select(rows, job.config):
+        by_clip[row["clip_id"]].append(row)
+    for spec in batch:
+        mine = sorted(by_clip[spec.clip_id], key=lambda row: row["id"])
+        digest = fingerprint(mine)
+        record = ledger.read(SELECTION, spec.clip_id)
+        file = folder(spec) / names.SELECTED
+        if record is None or record.fingerprint != digest or not file.exists():
+            ledger.forget(SELECTION, spec.clip_id)
+            with replacing(file) as temporary:
+                write_table(temporary, table_of(mine, tables.SFT))
+            ledger.write(Record(spec.clip_id, SELECTION, digest, "ok", stats={"selected": len(mine)}))
+        yield Kept(spec, split, digest)
+
+
+def publish_clips(job: Job, run_id: str, kept: Sequence[Kept], reasoned: dict[str, str]) -> tuple[dict[str, Any], bool]:
+    """Write ``publish/`` unless it holds just this already.
+
+    Args:
+        job: the run.
+        run_id: for the rows.
+        kept: the clips, in the order of their ids.
+        reasoned: per clip id whose reasoning is done, the fingerprint of that record.
+
+    Returns:
+        The counts that ``curation.shards.publish`` gives, and whether anything was written.
+    """
+    from schemas.tables import PUBLISHED
+
+    folder, stamp = job.output / names.PUBLISH, job.output / names.LEDGER / "publish.json"
+    about = {
+        "seed": job.config.seed,
+        "k_sigma": job.config.relations.k_sigma,
+        "question_frames": job.config.video.question_frames,
+        "bench_share": job.config.shards.bench_share,
+    }
+    clips = [[k.spec.clip_id, k.spec.source.name, k.split, k.digest, reasoned.get(k.spec.clip_id)] for k in kept]
+    columns = {name: schema.names for name, schema in PUBLISHED.items()}
+    whole = fingerprint(PACK_VERSION, run_id, about, job.config.shards.model_dump(mode="json"), columns, clips)
+    if stamp.exists():
+        known = json.loads(stamp.read_text(encoding="utf-8"))
+        if known["whole"] == whole and known["files"] == _listing(folder):
+            return known["counts"], False
+    from curation.shards.publish import PublishedClip, publish
+    from curation.shards.rows import clip_row
+
+    def published() -> Iterator[PublishedClip]:
+        for item in kept:
+            info = _info(job, item.spec)
+            row = clip_row(info, item.spec.source.name, item.split)
+            yield PublishedClip(job.output / names.clip_folder(item.spec.clip_id), row, item.spec.clip_id in reasoned)
+
+    counts = publish(published(), folder, job.config.shards, run_id, about)
+    write_json(stamp, {"whole": whole, "counts": counts, "files": _listing(folder)})
+    return counts, True
+
+
+def _info(job: Job, spec: ClipSpec) -> Any:
+    from curation.shards.products import ClipInfo
+
+    file = job.output / names.clip_folder(spec.clip_id) / names.CLIP_JSON
+    return ClipInfo.from_json(json.loads(file.read_text(encoding="utf-8")))
+
+
+def _listing(folder: Path) -> dict[str, int]:
+    """Every published file with its size."""
+    if not folder.is_dir():
+        return {}
+    return {path.relative_to(folder).as_posix(): path.stat().st_size for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def write_quarantine(job: Job, losses: Iterable[Loss], works: Iterable[Work]) -> int:
+    """``quarantine.parquet``: every source and clip that failed, with stage, kind, message and attempts. Returns how many."""
+    rows = [
+        {"clip_id": "", "source": x.name, "stage": "source", "kind": x.reason, "message": x.message, "attempts": x.attempts}
+        for x in losses
+        if x.outcome == "failed"
+    ]
+    for work in works:
+        if (last := work.last) and last.outcome == "failed":
+            found = dataclasses.asdict(last)
+            row = {name: found[name] for name in ("stage", "message", "attempts")}
+            rows.append({"clip_id": last.item_id, "source": work.spec.source.name, "kind": last.reason, **row})
+    file = job.output / names.QUARANTINE
+    if not rows and not file.exists():
+        return 0
+    from curation.shards.writer import table_of, write_table
+    from schemas.tables import QUARANTINE
+
+    rows.sort(key=lambda row: (row["clip_id"], row["source"], row["stage"]))
+    with replacing(file) as temporary:
+        write_table(temporary, table_of(rows, QUARANTINE))
+    return len(rows)

@@ -1,0 +1,286 @@
+"""One run from input to summary: plan, measure, select, reason, publish."""
+
+from __future__ import annotations
+
+import datetime
+import importlib
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pipelines.files import write_json, write_text
+from pipelines.ledger import Ledger, Lock, fingerprint
+from pipelines.local_runner import LocalRunner, Reply, Task
+from pipelines.masking import masked, scrub, secrets_of
+from pipelines.pack import Kept, publish_clips, select_questions, write_quarantine
+from pipelines.plan import Job, Plan, Runner, Work, clip_task, make_plan, record_lost_clip, source_key, work_of
+from pipelines.progress import Progress
+from pipelines.stages import Stage
+from pipelines.summary import loss_counts, stage_counts, surroundings, text
+from schemas import run_folder as names
+from schemas.config import Config
+
+LINE = "pipelines.stages"
+INTERRUPTED = 130
+
+
+class Refused(RuntimeError):
+    """The run cannot start; the message says what was expected, what came and what to do."""
+
+
+def run(
+    input_root: str | Path,
+    output: str | Path,
+    config: Config,
+    *,
+    line: str = LINE,
+    retry_failed: bool = False,
+    dry_run: bool = False,
+    command: Sequence[str] = (),
+) -> int:
+    """Carry out a run and return its exit status.
+
+    Args:
+        input_root: folder of videos.
+        output: the run folder.
+        config: resolved configuration.
+        line: module that holds ``STAGES``, ``scan``, ``plan_clips``, ``select``.
+        retry_failed: try failed clips again.
+        dry_run: stop after planning.
+        command: for run.json.
+
+    Raises:
+        Refused: unusable input or output, or a runner without the resources that a clip needs.
+        OutputIsBusy: another run works on the output.
+    """
+    if "://" in str(input_root) or "://" in str(output):
+        raise Refused(f"expected folders, got {input_root} and {output}: mount or download remote storage first")
+    if not Path(input_root).is_dir():
+        raise Refused(f"expected a folder of videos as --input, found none at {input_root}")
+    if config.run.runner == "ray":
+        from pipelines.ray_runner import check_output
+
+        if problem := check_output(str(output)):
+            raise Refused(problem)
+    job = Job(Path(input_root).resolve(), Path(output).resolve(), config, line)
+    if job.output == job.input_root or job.input_root in job.output.parents:
+        raise Refused(f"expected --output outside of --input, got {job.output} below {job.input_root}")
+    with Lock(job.output):
+        return _Run(job, retry_failed, command).carry_out(dry_run=dry_run)
+
+
+class _Run:
+    """The state of one run while it lasts."""
+
+    def __init__(self, job: Job, retry_failed: bool, command: Sequence[str]) -> None:
+        self.job, self.retry_failed = job, retry_failed
+        self.module = importlib.import_module(job.line)
+        self.stages: tuple[Stage, ...] = self.module.STAGES
+        self.secrets = secrets_of(job.config.model_dump(mode="json"))
+        self.command = [scrub(word, self.secrets) for word in command]
+        self.started = time.time()
+        self.worked = 0
+
+    def carry_out(self, *, dry_run: bool) -> int:
+        """Plan, then preview or do the work; the exit status."""
+        try:
+            runner = self.runner()
+            plan = self.plan(runner)
+        except KeyboardInterrupt:
+            print("\ninterrupted while looking for clips; the same command continues there", flush=True)
+            return INTERRUPTED
+        if not plan.sources and not plan.losses:
+            raise Refused(f"expected videos below {self.job.input_root}, found none (see --help for what is looked for)")
+        return self.preview(plan) if dry_run else self.work(runner, plan)
+
+    def work(self, runner: Runner, plan: Plan) -> int:
+        """Measure, select, reason, publish; whatever happens, leave run.json and a summary."""
+        status = "failed"
+        kept: list[Kept] = []
+        published: dict[str, Any] | None = None
+        try:
+            self.announce(plan)
+            self.clips(runner, "clips", [work_of(self.job, spec, self.stages) for spec in plan.clips])
+            kept = self.select(plan)
+            reasoned = self.reason(runner, kept)
+            published, wrote = publish_clips(self.job, self.run_id(plan), kept, reasoned)
+            if not wrote and not self.worked and (done := self.finished_before(plan)):
+                print(f"{text({**done, 'output': str(self.job.output)})}\n  nothing was left to do")
+                return int(done["exit_status"])
+            status = "finished"
+        except KeyboardInterrupt:
+            status = "interrupted"
+            print("\ninterrupted: ended the workers", flush=True)
+        except Exception:
+            self.close(status, plan, kept, published)
+            raise
+        return self.close(status, plan, kept, published)
+
+    def runner(self) -> Runner:
+        """What carries out tasks."""
+        config = self.job.config.run
+        preload = tuple(self.module.PRELOAD)
+        if config.runner == "ray":
+            from pipelines.ray_runner import RayRunner, ResourcesMissing
+
+            try:
+                runner: Runner = RayRunner(config, preload)
+                return runner
+            except ResourcesMissing as error:
+                raise Refused(str(error)) from error
+        return LocalRunner(config.workers, preload)
+
+    def plan(self, runner: Runner) -> Plan:
+        """Sources and clips."""
+        progress: list[Progress] = []
+
+        def watch(task: Task, reply: Reply, total: int) -> None:
+            self.worked += 1
+            if not progress:
+                progress.append(Progress("sources", total).__enter__())
+            outcome, words = _words(reply)
+            progress[0].done(task.payload["source"]["name"], outcome, words, reply.seconds)
+
+        try:
+            return make_plan(self.job, runner, retry_failed=self.retry_failed, watch=watch)
+        finally:
+            if progress:
+                progress[0].__exit__(None, None, None)
+
+    def preview(self, plan: Plan) -> int:
+        """What a real run would do."""
+        config = self.job.config
+        works = [work_of(self.job, spec, self.stages) for spec in plan.clips]
+        due = [work for work in works if work.due(config, retry_failed=self.retry_failed)]
+        print(f"{plan.sources} sources, {len(plan.clips)} clips, {len(due)} of them with work to do")
+        for work in due:
+            spec = work.spec
+            print(f"  {spec.clip_id} {spec.source.name} {spec.start_s:.2f}-{spec.end_s:.2f} s: {', '.join(work.needs)}")
+        for loss in plan.losses:
+            print(f"  {loss.outcome}: {loss.name}: {loss.reason}: {loss.message}")
+        return 0
+
+    def announce(self, plan: Plan) -> None:
+        """Write what ``pipelines.status`` needs while the run lasts."""
+        import yaml
+
+        config = masked(self.job.config.model_dump(mode="json"))
+        phases = {stage.name: stage.after_selection for stage in self.stages}
+        known = {"clips": [spec.clip_id for spec in plan.clips], "stages": phases, "losses": loss_counts(plan.losses)}
+        write_json(
+            self.job.output / names.LEDGER / "plan.json", known | {"sources": plan.sources, "started_unix_s": self.started}
+        )
+        write_text(self.job.output / names.CONFIG, yaml.safe_dump(config, sort_keys=False))
+
+    def begin(self) -> None:
+        """Mark run.json as out of date: its counts are no longer those of the ledger."""
+        values = {"status": "running", "command": self.command, "started_unix_s": self.started}
+        write_json(self.job.output / names.RUN_JSON, values | {"config": masked(self.job.config.model_dump(mode="json"))})
+
+    def clips(self, runner: Runner, title: str, works: Sequence[Work]) -> None:
+        """Do the work that is due, clip by clip."""
+        due = {w.spec.clip_id: w for w in works if w.due(self.job.config, retry_failed=self.retry_failed)}
+        if not due:
+            return
+        self.begin()
+        with Progress(title, len(due)) as progress:
+            for task, reply in runner.run([clip_task(self.job, work) for work in due.values()]):
+                self.worked += 1
+                if reply.failed:
+                    safe = scrub(reply.failed.message, self.secrets)
+                    reply = Reply(**{**vars(reply), "failed": type(reply.failed)(reply.failed.kind, safe)})
+                    record_lost_clip(self.job, due[task.id], self.stages, reply)
+                outcome, words = _words(reply)
+                progress.done(task.id, outcome, words, reply.seconds)
+
+    def select(self, plan: Plan) -> list[Kept]:
+        """The clips that passed every stage, with their selected questions written."""
+        done, prints = [], {}
+        for spec in plan.clips:
+            work = work_of(self.job, spec, self.stages)
+            if not work.needs and work.last and work.last.outcome == "ok":
+                done.append(spec)
+                prints[spec.clip_id] = work.last.fingerprint
+        return select_questions(self.job, done, prints)
+
+    def reason(self, runner: Runner, kept: Sequence[Kept]) -> dict[str, str]:
+        """Run the stages behind the selection on the training clips; the fingerprints of those that are done."""
+        if not any(stage.after_selection for stage in self.stages):
+            return {}
+        training = [item for item in kept if item.split == "train"]
+        self.clips(runner, "reasoning", [work_of(self.job, k.spec, self.stages, selection=k.digest) for k in training])
+        works = [work_of(self.job, k.spec, self.stages, selection=k.digest) for k in training]
+        return {w.spec.clip_id: w.last.fingerprint for w in works if not w.needs and w.last and w.last.outcome == "ok"}
+
+    def run_id(self, plan: Plan) -> str:
+        """Hash of the input's content and of the configuration that decides what is published; not of time or place."""
+        config = masked(self.job.config.model_dump(mode="json", exclude={"run"}))
+        versions = [[stage.name, stage.version] for stage in self.stages]
+        return fingerprint(sorted({source_key(spec.source) for spec in plan.clips}), config, versions)[:12]
+
+    def finished_before(self, plan: Plan) -> dict[str, Any] | None:
+        """run.json of an earlier run that finished with just this plan and configuration."""
+        file = self.job.output / names.RUN_JSON
+        if not file.exists():
+            return None
+        known = json.loads(file.read_text(encoding="utf-8"))
+        same = known["status"] == "finished" and known["run_id"] == self.run_id(plan)
+        return known if same and known["max_failure_rate"] == self.job.config.run.max_failure_rate else None
+
+    def close(self, status: str, plan: Plan, kept: Sequence[Kept], published: dict[str, Any] | None) -> int:
+        """Count, write run.json and quarantine.parquet, print the summary; the exit status."""
+        job, config = self.job, self.job.config
+        works = [work_of(job, spec, self.stages) for spec in plan.clips]
+        later = [work_of(job, k.spec, self.stages, selection=k.digest) for k in kept if k.split == "train"]
+        outcomes = [w.last.outcome if w.last and (not w.needs or w.last.outcome != "ok") else "pending" for w in works]
+        failed_later = sum(1 for w in later if w.last and w.last.outcome == "failed")
+        quarantined = write_quarantine(job, plan.losses, [*works, *later])
+        losses = loss_counts(plan.losses)
+        total = len(works) + sum(losses["failed"].values())
+        rate = quarantined / total if total else 0.0
+        failed = status == "failed" or rate > config.run.max_failure_rate
+        exit_status = INTERRUPTED if status == "interrupted" else int(failed)
+        order = [s.name for s in self.stages if not s.after_selection] + [s.name for s in self.stages if s.after_selection]
+        report = {
+            "status": status,
+            "exit_status": exit_status,
+            "run_id": self.run_id(plan),
+            "command": self.command,
+            "input": str(job.input_root),
+            "output": str(job.output),
+            "seed": config.seed,
+            "config": masked(config.model_dump(mode="json")),
+            "max_failure_rate": config.run.max_failure_rate,
+            "failure_rate": round(rate, 6),
+            "started": datetime.datetime.fromtimestamp(self.started, datetime.UTC).isoformat(timespec="seconds"),
+            "seconds": round(time.time() - self.started, 3),
+            "sources": {"found": plan.sources, **losses},
+            "clips": {
+                "planned": len(works),
+                "kept": outcomes.count("ok"),
+                "rejected": outcomes.count("rejected"),
+                "failed": outcomes.count("failed") + failed_later,
+                "pending": outcomes.count("pending"),
+            },
+            **stage_counts(Ledger(job.output), order, [spec.clip_id for spec in plan.clips]),
+            "published": published,
+            **surroundings(),
+        }
+        write_json(job.output / names.RUN_JSON, report, sort=False)
+        print(text(report), flush=True)
+        if rate > config.run.max_failure_rate:
+            print(f"  TOO MANY FAILED: {rate:.0%} of {total}, more than run.max_failure_rate={config.run.max_failure_rate:g}")
+        return exit_status
+
+
+def _words(reply: Reply) -> tuple[str, str]:
+    """Outcome and words for the progress line."""
+    if reply.failed:
+        return "failed", f"FAILED{' at ' + reply.stage if reply.stage else ''}: {reply.failed.kind}: {reply.failed.message[:300]}"
+    result = reply.result
+    if result["outcome"] == "ok":
+        return "ok", "ok"
+    verb = "rejected" if result["outcome"] == "rejected" else "FAILED"
+    return result["outcome"], f"{verb} at {result['stage']}: {result['reason']}: {result['message'][:300]}"

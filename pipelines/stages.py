@@ -1,0 +1,162 @@
+"""The line that a clip runs through: what each stage needs, reads, and leaves in the clip's folder.
+
+A stage calls one room and writes what it returns. It is a plain function of a ``Clip``, whose products are loaded from
+disk only when asked for: a rerun of ``questions`` decodes no video.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipelines.clip import Clip
+from pipelines.ledger import fingerprint
+from pipelines.masking import masked
+from schemas import run_folder as names
+from schemas import tables
+from schemas.clip import ClipSpec, Source
+from schemas.config import Config, VideoConfig
+
+PLAN_VERSION = 1  # raised when ``plan_clips`` cuts other clips out of the same source
+
+
+def scan(input_root: Path, config: VideoConfig) -> Any:
+    """``curation.video.scan``, imported when called."""
+    from curation import video as room
+
+    return room.scan(input_root, config)
+
+
+def plan_clips(source: Source, config: VideoConfig) -> Any:
+    """``curation.video.plan_clips``, imported when called."""
+    from curation import video as room
+
+    return room.plan_clips(source, config)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of the line.
+
+    Attributes:
+        version: raised when the stage's code gives other results for the same input; its clips are then measured again.
+        sections: of the configuration that it reads.
+        upstream: stages whose products it reads.
+        after_selection: it works on the questions that the run as a whole selected, so it waits for all clips.
+        run: does the work, returns small JSON statistics, raises ``Rejected``.
+    """
+
+    name: str
+    version: int
+    sections: tuple[str, ...]
+    upstream: tuple[str, ...]
+    run: Callable[[Clip], dict[str, Any]]
+    after_selection: bool = False
+
+
+def video(clip: Clip) -> dict[str, Any]:
+    """Decode, judge, publish the left view as mp4."""
+    frames = clip.decode(with_video=True)
+    clip.save_info()
+    return {"frames": len(frames.times_s), "width": frames.camera.width, "height": frames.camera.height, "stereo": frames.stereo}
+
+
+def cameras(clip: Clip) -> dict[str, Any]:
+    """The camera's path: metric from stereo, up to scale from one eye."""
+    from curation import cameras as room
+    from curation.shards.rows import camera_rows
+
+    estimate = room.estimate_path if clip.frames.stereo else room.estimate_relative_path
+    clip.path = path = estimate(clip.frames, clip.config.cameras, seed=clip.config.seed)
+    clip.save_table(names.CAMERAS, camera_rows(clip.info, path), tables.CAMERAS)
+    return path.stats
+
+
+def objects(clip: Clip) -> dict[str, Any]:
+    """What moves, as tracks with words. Without a metric path nothing metric can be said of objects, and nothing is."""
+    from curation import objects as room
+    from curation.objects.describe import describe
+    from curation.shards.rows import object_rows, track_rows
+    from schemas.camera import CameraPath
+
+    path, tracks, words = clip.path, [], []
+    if isinstance(path, CameraPath):
+        tracks = room.find_moving_objects(clip.frames, path, clip.config.objects, clip.config.depth, seed=clip.config.seed)
+        words = describe(clip.frames, tracks) if tracks else []
+    clip.tracks = tracks
+    clip.save_table(names.OBJECTS, object_rows(clip.info, tracks, words), tables.OBJECTS)
+    rows = track_rows(clip.info, path, tracks) if isinstance(path, CameraPath) else []
+    clip.save_table(names.TRACKS, rows, tables.TRACKS)
+    return {"objects": len(tracks), "described": sum(bool(d.text) for d in words)}
+
+
+def relations(clip: Clip) -> dict[str, Any]:
+    """Facts: values with sigma and margin."""
+    from curation.relations import clip_facts
+    from curation.shards.products import fact_row
+
+    info, config = clip.info, clip.config
+    facts = clip_facts(
+        info.clip_id,
+        info.question,
+        info.times_s,
+        clip.path,
+        clip.tracks,
+        config.relations,
+        seed=config.seed,
+        assumed=info.assumed,
+    )
+    rows = sorted((fact_row(fact) for fact in facts), key=lambda row: row["fact_id"])
+    clip.save_table(names.FACTS, rows, tables.FACTS)
+    return {"facts": len(facts), "safe": sum(fact.safe for fact in facts)}
+
+
+def questions(clip: Clip) -> dict[str, Any]:
+    """Safe facts -> multiple-choice rows. ``run_id`` is filled in when they are packed: it speaks for the whole run."""
+    from curation.questions import ask
+
+    config = clip.config
+    rows = ask(clip.row, clip.facts, clip.descriptions, config.questions, seed=config.seed, run_id="")
+    clip.save_table(names.QUESTIONS, sorted(rows, key=lambda row: row["id"]), tables.SFT)
+    return {"questions": len(rows)}
+
+
+def select(rows: list[dict[str, Any]], config: Config) -> list[dict[str, Any]]:
+    """The rows of one split that are published; balance is a property of many clips, so no stage can decide it alone."""
+    from curation.questions import select as room
+
+    return room(rows, config.questions, config.seed)
+
+
+def reasoning(clip: Clip) -> dict[str, Any]:
+    """Chains of thought and training rows of the clip's questions."""
+    raise NotImplementedError
+
+
+STAGES: tuple[Stage, ...] = (
+    Stage("video", 1, ("video",), (), video),
+    Stage("cameras", 1, ("cameras",), ("video",), cameras),
+    Stage("objects", 1, ("objects", "depth"), ("video", "cameras"), objects),
+    Stage("relations", 1, ("relations",), ("cameras", "objects"), relations),
+    Stage("questions", 1, ("questions", "relations"), ("objects", "relations"), questions),
+    Stage("reasoning", 1, ("reasoning",), ("cameras", "objects", "relations", "questions"), reasoning, after_selection=True),
+)
+
+PRELOAD = ("numpy", "cv2", "av", "scipy.optimize", "scipy.ndimage", "pyarrow.parquet", "pycolmap", "pipelines.clip_task")
+
+
+def fingerprints(spec: ClipSpec, config: Config, stages: tuple[Stage, ...], selection: str = "") -> dict[str, str]:
+    """Per stage, the hash of all that its result for this clip depends on.
+
+    ``selection`` is the digest of the clip's selected questions, for the stages that wait for them.
+    """
+    values = masked(config.model_dump(mode="json"))  # a changed key or token changes no result
+    out: dict[str, str] = {}
+    for stage in stages:
+        sections = {name: values[name] for name in stage.sections}
+        upstream = [out[name] for name in stage.upstream]
+        source = [spec.clip_id, list(spec.source.assumed), selection if stage.after_selection else ""]
+        out[stage.name] = fingerprint(source, config.seed, stage.name, stage.version, sections, upstream)
+    return out
