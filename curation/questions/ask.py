@@ -114,7 +114,7 @@ def _row(
         rungs = ladder(fact.value, fact.sigma, config, draws)
         if rungs is None:
             return None
-        texts, right, value, sigma = rungs.texts, rungs.rung, rungs.values[rungs.rung], fact.sigma
+        texts, right, value, sigma = rungs.texts, rungs.rung, round(fact.value, 4), fact.sigma
     else:
         labels = label_set(fact.kind, fact.label, kind.labels, draws[0])
         ways = text.options[fact.kind]

@@ -46,7 +46,7 @@ def exchange_numbers(rows: Sequence[Row], config: QuestionsConfig, seed: int) ->
         left = np.union1d(left, np.flatnonzero((needs > low) & (needs <= high) & np.isfinite(needs)))
         idle = 0
         while len(left) >= NUMBERS and idle < _IDLE_ROUNDS:
-            # half of the rounds deal across the quarters of the range: those left over are crowded and meet no strangers otherwise
+            # half of the rounds deal across the quarters of the range: the crowded values meet no others otherwise
             groups = _deal(left, values if idle % 2 else None, rng)
             groups = groups[_apart(values[groups], needs[groups], config.max_ratio)]
             chosen = groups[np.arange(len(groups)), rng.integers(NUMBERS, size=len(groups))]
@@ -58,14 +58,13 @@ def exchange_numbers(rows: Sequence[Row], config: QuestionsConfig, seed: int) ->
     return out
 
 
-def with_options(row: Row, options: Sequence[str], answer_value: float | None = None) -> Row:
+def with_options(row: Row, options: Sequence[str]) -> Row:
     """The row with other options; its letter stays. User turns that list the old ones list the new ones."""
     old, new = listed(row["options"]), listed(options)
     return {
         **row,
         "options": list(options),
         "answer_text": options[LETTERS.index(row["answer"])],
-        "answer_value": answer_value,
         "messages": [
             {**turn, "content": turn["content"].replace(old, new)} if turn["role"] == "user" else turn for turn in row["messages"]
         ],
@@ -92,5 +91,4 @@ def _with_numbers(row: Row, index: int, group: list[int], values: Float[Array, "
     place = LETTERS.index(row["answer"])
     order = [other for other in group if other != index]
     order.insert(place, index)
-    texts, rounded = in_words([float(values[n]) for n in order])
-    return with_options(row, texts, rounded[place])
+    return with_options(row, in_words([float(values[n]) for n in order]))

@@ -27,10 +27,9 @@ def listed(options: Sequence[str]) -> str:
 
 @dataclass(frozen=True)
 class Ladder:
-    """Option texts in rising order, their values, and the rung on which the truth stands."""
+    """Option texts in rising order, and the rung on which the truth stands."""
 
     texts: tuple[str, ...]
-    values: tuple[float, ...]
     rung: int
 
 
@@ -57,14 +56,13 @@ def ladder(value: float, sigma: float, config: QuestionsConfig, draws: Sequence[
     levels = [0.0]
     for draw in draws[1:NUMBERS]:
         levels.append(levels[-1] + math.log(low) + draw * span)
-    texts, values = in_words([value * math.exp(level - levels[rung]) for level in levels])
-    return Ladder(texts, values, rung)
+    return Ladder(in_words([value * math.exp(level - levels[rung]) for level in levels]), rung)
 
 
-def in_words(values: Sequence[float]) -> tuple[tuple[str, ...], tuple[float, ...]]:
-    """Lengths in metres as option texts, all rounded alike, and the rounded values. Decimals depend on all values together."""
+def in_words(values: Sequence[float]) -> tuple[str, ...]:
+    """Lengths in metres as option texts, all rounded alike: the number of decimals depends on all of them together."""
     decimals = 3 if min(values) < 0.1 else 2 if max(values) < 10 else 1
-    return tuple(f"{v:.{decimals}f} m" for v in values), tuple(round(v, decimals) for v in values)
+    return tuple(f"{v:.{decimals}f} m" for v in values)
 
 
 _LEVEL = ("right", "left", "forward", "backward")

@@ -98,7 +98,7 @@ def _camera_details(
     turn = vector_from_rotation(path.world_from_camera[a, :3, :3].T @ path.world_from_camera[b, :3, :3])
     out: dict[str, Any] = {
         "times_s": [round(float(times_s[a]), 6), round(float(times_s[b]), 6)],
-        "turn_deg": _floats(np.degrees(turn)),  # rotation vector in the axes of camera i: +X looks down, +Y to the right
+        "turn_deg": _floats(np.degrees(turn)),  # rotation vector in the axes of camera i: +X turns the view up, +Y to the right
     }
     if isinstance(path, CameraPath):
         moved = camera_distance(path, a, b, scale_rel=scale_rel)

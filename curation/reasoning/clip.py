@@ -1,0 +1,52 @@
+"""The reasoned samples of one clip."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from curation.reasoning.chain import reason
+from curation.reasoning.reinforcement import motion_score, reinforcement_row
+from curation.relations.kinds import KINDS
+from schemas.config import ReasoningConfig
+from schemas.track import Description, Fact
+
+Row = dict[str, Any]
+
+
+def reason_clip(
+    clip: Row,
+    rows: Sequence[Row],
+    facts: Iterable[Fact],
+    descriptions: Iterable[Description],
+    config: ReasoningConfig,
+    *,
+    seed: int,
+) -> tuple[list[Row], list[Row]]:
+    """Cold-start (``ST_COT``) and reinforcement (``RFT``) rows of one clip's questions, ids unique within each list.
+
+    Every question with a metric state can serve reinforcement. Of these, ``max_per_clip`` get a chain of thought, by turns over
+    the kinds, those with the most certain motion first.
+    """
+    known = {fact.fact_id: fact for fact in facts}
+    words = {d.object_id: d.text for d in descriptions}
+    pairs = [(row, known[row["fact_ids"][0]]) for row in rows]
+    reinforcement = [made for row, fact in pairs if (made := reinforcement_row(row, fact)) is not None]
+    chains: list[Row] = []
+    for row, fact in _by_turns(pairs)[: config.max_per_clip]:
+        for path in range(config.paths):
+            made = reason(row, fact, clip, words.get(fact.object_id, ""), seed=seed, path=path)
+            if made is not None:
+                chains.append(made)
+    return sorted(chains, key=lambda r: (r["id"], r["path"])), sorted(reinforcement, key=lambda r: r["id"])
+
+
+def _by_turns(pairs: list[tuple[Row, Fact]]) -> list[tuple[Row, Fact]]:
+    order = list(KINDS)
+    ranked = sorted((p for p in pairs if "camera_center" in p[1].details), key=lambda p: (-motion_score(p[1]), p[0]["id"]))
+    turns: dict[str, int] = {}
+    keyed = []
+    for row, fact in ranked:
+        turn = turns[fact.kind] = turns.get(fact.kind, 0) + 1
+        keyed.append((turn, order.index(fact.kind), row["id"], row, fact))
+    return [(row, fact) for *_, row, fact in sorted(keyed, key=lambda entry: entry[:3])]
