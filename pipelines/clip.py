@@ -122,9 +122,9 @@ class Clip:
 
     def rows(self, name: str) -> list[dict[str, Any]]:
         """The rows of one of the clip's tables."""
-        import pyarrow.parquet as pq
+        from curation.shards.writer import read_table
 
-        rows: list[dict[str, Any]] = pq.read_table(self.file(name)).to_pylist()
+        rows: list[dict[str, Any]] = read_table(self.file(name)).to_pylist()
         return rows
 
     def save_table(self, name: str, rows: list[dict[str, Any]], schema: Any) -> None:

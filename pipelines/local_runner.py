@@ -20,7 +20,7 @@ from schemas.outcome import Failed
 # Each worker is one core's worth: libraries that open a thread per core would fight each other, and some sum in another
 # order then. pycolmap's and OpenCV's thread counts are set where they are called.
 _POOLS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "OPENCV_FOR_THREADS_NUM")
-ONE_THREAD = dict.fromkeys(_POOLS, "1")
+WORKER_ENV = dict.fromkeys(_POOLS, "1") | {"JE_ARROW_MALLOC_CONF": "background_thread:false"}  # Arrow's thread
 _GRACE_S = 30.0
 
 
@@ -123,7 +123,7 @@ class Host:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,  # the terminal's Ctrl-C is for the parent, which then closes its hosts
-            env={**os.environ, **ONE_THREAD, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
+            env={**os.environ, **WORKER_ENV, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
         )
         self._read(120.0)
 

@@ -80,15 +80,13 @@ def _batches(job: Job, ledger: Ledger, specs: Sequence[ClipSpec]) -> Iterator[li
 
 
 def _select_batch(job: Job, ledger: Ledger, batch: Sequence[ClipSpec], split: str) -> Iterator[Kept]:
-    import pyarrow.parquet as pq
-
-    from curation.shards.writer import table_of, write_table
+    from curation.shards.writer import read_table, table_of, write_table
     from schemas import tables
 
     def folder(spec: ClipSpec) -> Path:
         return job.output / names.clip_folder(spec.clip_id)
 
-    rows = [row for spec in batch for row in pq.read_table(folder(spec) / names.QUESTIONS).to_pylist()]
+    rows = [row for spec in batch for row in read_table(folder(spec) / names.QUESTIONS).to_pylist()]
     by_clip: dict[str, list[dict[str, Any]]] = {spec.clip_id: [] for spec in batch}
     for row in importlib.import_module(job.line).select(rows, job.config):
         by_clip[row["clip_id"]].append(row)

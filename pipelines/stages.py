@@ -131,8 +131,14 @@ def select(rows: list[dict[str, Any]], config: Config) -> list[dict[str, Any]]:
 
 
 def reasoning(clip: Clip) -> dict[str, Any]:
-    """Chains of thought and training rows of the clip's questions."""
-    raise NotImplementedError
+    """Chains of thought and reinforcement rows, of the clip's selected questions as they are published."""
+    from curation.reasoning import reason_clip
+
+    config = clip.config
+    chains, solutions = reason_clip(clip.row, clip.selected, clip.facts, clip.descriptions, config.reasoning, seed=config.seed)
+    clip.save_table(names.REASONING, chains, tables.ST_COT)
+    clip.save_table(names.RFT, solutions, tables.RFT)
+    return {"chains": len(chains), "solutions": len(solutions)}
 
 
 STAGES: tuple[Stage, ...] = (
@@ -144,7 +150,27 @@ STAGES: tuple[Stage, ...] = (
     Stage("reasoning", 1, ("reasoning",), ("cameras", "objects", "relations", "questions"), reasoning, after_selection=True),
 )
 
-PRELOAD = ("numpy", "cv2", "av", "scipy.optimize", "scipy.ndimage", "pyarrow.parquet", "pycolmap", "pipelines.clip_task")
+# What a worker host imports once for all clips. None of it may start a thread: the host forks (a test looks).
+PRELOAD = (
+    "cv2",
+    "av",
+    "pycolmap",
+    "scipy.optimize",
+    "scipy.ndimage",
+    "scipy.spatial",
+    "scipy.sparse.linalg",
+    "pandas",  # pyarrow looks for it when it first makes a table
+    "curation.video",
+    "curation.cameras",
+    "curation.objects",
+    "curation.objects.describe",
+    "curation.relations",
+    "curation.questions",
+    "curation.reasoning",
+    "curation.shards.products",
+    "curation.shards.writer",
+    "pipelines.clip_task",
+)
 
 
 def fingerprints(spec: ClipSpec, config: Config, stages: tuple[Stage, ...], selection: str = "") -> dict[str, str]:

@@ -13,11 +13,10 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from curation.shards.card import card
 from curation.shards.split import SPLITS, TEST, TRAIN
-from curation.shards.writer import ShardWriter, table_of
+from curation.shards.writer import ShardWriter, read_table, table_of
 from schemas import run_folder as names
 from schemas import tables
 from schemas.config import ShardsConfig
@@ -112,7 +111,7 @@ def _tables(clip: PublishedClip, split: str) -> Iterator[tuple[str, pa.Table]]:
         if split not in splits or (name in ("st_cot", "rft") and not clip.reasoned):
             continue
         schema = tables.PUBLISHED[name]
-        table = pq.read_table(clip.folder / file, schema=schema) if file else table_of([clip.row], schema)
+        table = read_table(clip.folder / file, schema) if file else table_of([clip.row], schema)
         key = "id" if "id" in schema.names else "fact_id" if "fact_id" in schema.names else None
         yield name, table.take(pc.sort_indices(table, [(key, "ascending")])) if key else table
 

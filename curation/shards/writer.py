@@ -31,6 +31,13 @@ def write_table(path: Path, table: pa.Table) -> None:
     pq.write_table(table, path, row_group_size=ROW_GROUP, use_content_defined_chunking=True, write_page_index=True)
 
 
+def read_table(path: Path, schema: pa.Schema | None = None) -> pa.Table:
+    """Read one Parquet file, as ``schema`` where given."""
+    with pq.ParquetFile(path) as file:
+        table = file.read(use_threads=False)
+    return table.cast(schema) if schema is not None else table
+
+
 class ShardWriter:
     """Collects the tables of one split of one config into ``<folder>/<split>-00000-of-000NN.parquet``.
 

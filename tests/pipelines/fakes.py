@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,6 @@ import numpy as np
 
 from curation.shards.products import ClipInfo, fact_row
 from curation.shards.rows import camera_rows, object_rows, track_rows
-from curation.video.sources import ScanResult
 from pipelines.clip import Clip
 from pipelines.files import replacing, write_json
 from pipelines.stages import Stage
@@ -32,29 +32,36 @@ from schemas.config import Config, VideoConfig
 from schemas.outcome import Rejected
 from schemas.track import Description, Fact, ObjectTrack
 
-PRELOAD = ("tests.pipelines.fakes", "pipelines.clip_task", "curation.shards.writer")
+PRELOAD = ("tests.pipelines.fakes", "pipelines.clip_task", "curation.shards.writer", "pandas")
 PLAN_VERSION = 1
 FRAMES = 6
 
 
-def scan(root: Path, config: VideoConfig) -> ScanResult:
+@dataclass(frozen=True)
+class _Found:
+    sources: list[Source]
+    refused: list[tuple[str, Rejected]]
+
+
+def scan(root: Path, config: VideoConfig) -> _Found:
     sources = []
     for file in sorted(root.rglob("*.fake")):
         digest = hashlib.sha256(file.read_bytes()).hexdigest()
         sources.append(Source(file.stem, "mono", str(file), None, digest, None, {"hfov_deg": 60.0}, None, ()))
-    return ScanResult(sources, [(file.stem, Rejected("unreadable_file", "bad")) for file in sorted(root.rglob("*.bad"))])
+    return _Found(sources, [(file.stem, Rejected("unreadable_file", "bad")) for file in sorted(root.rglob("*.bad"))])
 
 
+@dataclass(frozen=True)
 class _Plan:
-    def __init__(self, clips: list[ClipSpec]) -> None:
-        self.clips, self.refused = clips, []
+    clips: list[ClipSpec]
+    refused: list[tuple[str, Rejected]]
 
 
 def plan_clips(source: Source, config: VideoConfig) -> _Plan:
     wish = _wish(source)
     _misbehave(wish, "source")
     count = wish.get("clips", 1)
-    return _Plan([ClipSpec(source, n * 10, n * 10 + FRAMES, float(n), n + 0.6, "{}") for n in range(count)])
+    return _Plan([ClipSpec(source, n * 10, n * 10 + FRAMES, float(n), n + 0.6, "{}") for n in range(count)], [])
 
 
 def select(rows: list[dict[str, Any]], config: Config) -> list[dict[str, Any]]:
