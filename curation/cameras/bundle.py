@@ -46,18 +46,25 @@ class Tracks:
         return Tracks(self.start[rows], self.uvd[rows], self.parent[rows])
 
     def pieces(self, length: int, least: int = 3) -> Tracks:
-        """Every track cut into pieces of at most ``length`` frames; those with fewer than ``least`` are dropped."""
-        starts, values, parents = [], [], []
+        """Every track cut into pieces of at most ``length`` frames; those with fewer than ``least`` are dropped.
+
+        Neighbouring pieces share a frame, and different tracks are cut at different frames: every step from a frame to the
+        next lies inside a piece of every track that sees both.
+        """
         total = self.uvd.shape[1]
         length = min(length, total)
-        for first in range(0, total, length):
-            part = self.uvd[:, first : first + length]
-            if part.shape[1] < length:
-                part = np.concatenate([part, np.full((len(part), length - part.shape[1], 3), np.nan)], axis=1)
-            starts.append(self.start + first)
+        if length < least:
+            return self.select(np.zeros(len(self), bool))
+        step = length - 1
+        phase = (self.parent * 7) % step if length < total else np.zeros(len(self), int)
+        starts, values = [], []
+        for first in range(0, total + step, step):
+            index = first - phase[:, None] + np.arange(length)
+            part = np.take_along_axis(self.uvd, np.clip(index, 0, total - 1)[..., None], axis=1)
+            part[(index < 0) | (index >= total)] = np.nan
+            starts.append(self.start + first - phase)
             values.append(part)
-            parents.append(self.parent)
-        cut = Tracks(np.concatenate(starts), np.concatenate(values), np.concatenate(parents))
+        cut = Tracks(np.concatenate(starts), np.concatenate(values), np.tile(self.parent, len(starts)))
         enough = np.isfinite(cut.uvd[..., 0]).sum(axis=1) >= least
         return _left_aligned(cut.select(enough & np.isfinite(cut.uvd[..., 2]).any(axis=1)))
 

@@ -176,23 +176,39 @@ def sample_disparity(disparity: Float[Array, "h w"], points: Float[Array, "n 2"]
     return out
 
 
+GRID = (16, 10)  # cells over which corners are spread (columns, rows)
+
+
+def cell_counts(points: Float[Array, "n 2"], width: int, height: int) -> Array:
+    """Number of points in each cell of the grid over an image, flattened."""
+    return np.bincount(_cell(points, width, height), minlength=GRID[0] * GRID[1])
+
+
+def _cell(points: Array, width: int, height: int) -> Array:
+    column = np.clip(points[:, 0] * GRID[0] // width, 0, GRID[0] - 1).astype(int)
+    row = np.clip(points[:, 1] * GRID[1] // height, 0, GRID[1] - 1).astype(int)
+    return column * GRID[1] + row
+
+
 def detect_corners(
     image: Gray,
     count: int,
     existing: Float[Array, "n 2"] | Sequence[Any] = (),
     *,
-    quality: float = 0.003,
+    quality: float = 0.001,
     distance_px: float = 8.0,
     block_px: int = 5,
     mask: UInt8[Array, "h w"] | None = None,
     border_px: int = 8,
 ) -> Float[Array, "m 2"]:
-    """Up to ``count`` new corners, at least ``distance_px`` from each other and from the ``existing`` ones.
+    """Up to ``count`` new corners, spread evenly over the image and away from each other and from the ``existing`` ones.
+
+    Strength alone would put most corners on whatever is most textured: a tree in the distance, or a van that drives by.
 
     Args:
         image: grey image.
-        count: how many new corners at most; the strongest come first.
-        existing: pixels to keep away from (tracks that are still alive).
+        count: how many new corners at most.
+        existing: pixels to keep away from (tracks that are still alive); they count as corners of their cell.
         quality: least corner strength, relative to the strongest of the image.
         distance_px: least distance between corners.
         block_px: window of the corner strength.
@@ -200,14 +216,37 @@ def detect_corners(
         border_px: margin without corners.
 
     Returns:
-        Pixels, strongest first.
+        Pixels; those of the emptiest cells first.
     """
-    if count <= 0:
+    held = np.asarray(existing, float).reshape(-1, 2)
+    height, width = image.shape
+    if count <= 0 or min(height, width) <= 2 * border_px:
         return np.zeros((0, 2))
+    strength = cv2.cornerMinEigenVal(image, block_px)
     allowed = np.zeros(image.shape, np.uint8)
     inner = (slice(border_px, -border_px), slice(border_px, -border_px))
     allowed[inner] = 255 if mask is None else mask[inner]
-    for x, y in to_opencv(np.asarray(existing, float).reshape(-1, 2)):
-        cv2.circle(allowed, (round(x), round(y)), max(1, int(distance_px) - 1), 0, -1)
-    found = cv2.goodFeaturesToTrack(image, count, quality, distance_px, mask=allowed, blockSize=block_px)
-    return np.zeros((0, 2)) if found is None else from_opencv(found[:, 0].astype(np.float64))
+    reach = max(1, int(distance_px) - 1)
+    for x, y in to_opencv(held):
+        cv2.circle(allowed, (round(x), round(y)), reach, 0, -1)
+    strength[allowed == 0] = 0
+    least = max(quality * float(strength.max()), 1e-9)
+    kernel = np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
+    found: list[Array] = []
+    for _ in range(3):  # each round takes the local maxima, then clears their surroundings for the next
+        v, u = np.nonzero((strength > least) & (strength >= cv2.dilate(strength, kernel)))
+        if len(u) == 0:
+            break
+        found.append(np.stack([u, v, strength[v, u]], axis=1))
+        taken = np.zeros(image.shape, np.uint8)
+        taken[v, u] = 1
+        strength[cv2.dilate(taken, kernel) > 0] = 0
+    if not found:
+        return np.zeros((0, 2))
+    corners = np.concatenate(found)
+    pixels = from_opencv(corners[:, :2].astype(float))
+    cell = _cell(pixels, width, height)
+    order = np.lexsort((-corners[:, 2], cell))
+    ordered = cell[order]
+    rank = np.arange(len(order)) - np.searchsorted(ordered, ordered) + cell_counts(held, width, height)[ordered]
+    return np.asarray(pixels[order[np.lexsort((-corners[order, 2], rank))[:count]]])

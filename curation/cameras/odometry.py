@@ -50,6 +50,7 @@ class _Map:
     point: Array = field(default_factory=lambda: np.zeros((0, 3)))  # world; NaN before it was measured
     weight: Array = field(default_factory=lambda: np.zeros(0))
     alive: Array = field(default_factory=lambda: np.zeros(0, bool))
+    score: Array = field(default_factory=lambda: np.zeros(0, int))  # frames that it agreed with, less those that it did not
 
     def add(self, uv: Array, disparity: Array) -> None:
         count = len(uv)
@@ -58,6 +59,7 @@ class _Map:
         self.point = np.concatenate([self.point, np.full((count, 3), np.nan)])
         self.weight = np.concatenate([self.weight, np.zeros(count)])
         self.alive = np.concatenate([self.alive, np.ones(count, bool)])
+        self.score = np.concatenate([self.score, np.zeros(count, int)])
 
 
 def fit_pose(
@@ -219,10 +221,14 @@ def _pose_frame(
     # A point's disparity hardly changes from frame to frame, but where the camera moves fast along its axis it does.
     disparity, valid = matching.match_right(target, right, uv, state.disparity[rows])
     uvd = np.concatenate([uv, disparity[:, None]], axis=1)
-    use = ok & known
+    # Corners that have disagreed before (those on movers) do not vote: the static world that was there first stays.
+    use = ok & known & (state.score[rows] >= 0)
     fitted, agree = _link(state.point[rows][use], uvd[use], camera, baseline_m)
     if fitted is None:
         return None
+    every = ok & known
+    agree = _agreeing(state.point[rows][every], uvd[every], camera, fitted)
+    state.score[rows[every]] = np.clip(state.score[rows[every]] + np.where(agree, 1, -2), -6, 3)
     ratio = float(agree.mean())
     # What was not found at first is looked for again where the pose says it is.
     again = known & ~(ok & valid)
@@ -245,7 +251,10 @@ def _pose_frame(
 def _replenish(state: _Map, left: Array, right: Array, corners: int, max_disparity_px: float) -> tuple[Array, Array]:
     """Add corners where there are none; returns their rows and (u, v, d)."""
     alive = np.flatnonzero(state.alive)
-    missing = corners - len(alive)
+    height, width = left.shape
+    # A cell counts no more corners than its share, twice over: a van full of corners does not stand for the whole image.
+    share = 2 * corners // (matching.GRID[0] * matching.GRID[1]) + 1
+    missing = corners - int(np.minimum(matching.cell_counts(state.uv[alive], width, height), share).sum())
     none = np.zeros(0, int), np.zeros((0, 3))
     if missing < 0.15 * corners:
         return none
