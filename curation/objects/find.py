@@ -1,0 +1,364 @@
+"""What moves in the world: from the pixels of a stereo clip and its camera path to tracks of moving objects."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float, Int, UInt8
+
+from curation.cameras.matching import coarse_disparity
+from curation.geometry import inverse, transform
+from curation.objects import lift
+from curation.objects.grouping import Group, Scene, grow_groups
+from curation.objects.identity import carried_support
+from curation.objects.masks import encode, object_mask
+from curation.objects.point_tracks import PointTracks, gray, track_points
+from curation.objects.static_test import Rig, Triangulation, triangulate
+from schemas.camera import Array, CameraPath
+from schemas.clip import ClipFrames
+from schemas.config import DepthConfig, ObjectsConfig
+from schemas.track import ObjectTrack
+
+_STEP_PX = 5
+_LEAST_TEXTURE = 20.0
+_LEAST_LENGTH = 5
+_LEAST_DISPARITY_PX = 1.5
+_MOVES = 5.0  # chi2 per degree of freedom above which a track does not stand still
+_POOL = 2.0
+_OBJECT_NOISE = 1.5  # how much noisier an object's tracks are than the background's (it turns, and its light changes)
+_NOISE_FLOOR_PX = np.array([0.08, 0.08, 0.06])
+
+
+@dataclass(frozen=True)
+class Gates:
+    """What a group must show to be believed.
+
+    Attributes:
+        displacement_m, displacement_sigmas, displacement_of_depth: it moved farther than each of these.
+        static_chi2: median chi2 per degree of freedom of its tracks under "it stands still".
+        carried_share: share of its comparable tracks whose pixels moved with it; carried_count: and their number.
+        tracks: least number of tracks; frame_share: least share of the frame its mask covers (largest frame).
+    """
+
+    displacement_m: float = 0.12
+    displacement_sigmas: float = 5.0
+    displacement_of_depth: float = 0.012
+    static_chi2: float = 6.0
+    carried_share: float = 0.6
+    carried_count: int = 8
+    tracks: int = 14
+    frame_share: float = 0.0015
+
+
+GATES = Gates()
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A group with all that was measured of it, accepted or not (``refused`` says why not)."""
+
+    group: Group
+    model: lift.Model | None
+    refused: str
+    stats: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Intermediate values of one clip."""
+
+    scene: Scene
+    images: UInt8[Array, "t h w"]
+    coarse: Float[Array, "t h2 w2"]
+    static: Triangulation
+    moving: Bool[Array, "n"]
+    noise_px: Float[Array, "3"]
+
+
+def measure_tracks(frames: ClipFrames, path: CameraPath, depth_config: DepthConfig) -> Measured:
+    """Point tracks of a clip and the test whether each stands still, with the noise calibrated on the clip's background.
+
+    Raises:
+        ValueError: the clip is not stereo, or the path has another number of frames.
+    """
+    if frames.right is None or frames.baseline_m is None:
+        raise ValueError("moving objects are found from stereo; expected a clip with a right eye and a baseline, got mono")
+    if len(path.world_from_camera) != len(frames.left):
+        raise ValueError(f"expected a pose per frame ({len(frames.left)}), got {len(path.world_from_camera)}")
+    left, right = gray(frames.left), gray(frames.right)
+    largest = depth_config.max_disparity_share * frames.camera.width
+    coarse = np.stack([coarse_disparity(a, b, largest)[::2, ::2] for a, b in zip(left, right, strict=True)])
+    flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    tracks = track_points(
+        left,
+        right,
+        coarse,
+        lambda a, b: flow.calc(left[a], left[b], None),
+        step=_STEP_PX,
+        least_texture=_LEAST_TEXTURE,
+        max_round_trip_px=0.5,
+    )
+    tracks = tracks.subset(np.flatnonzero(tracks.length >= min(_LEAST_LENGTH, len(left))))
+    tracks.uvd[:, 2] += np.float32(path.disparity_offset_px)
+    tracks.uvd[tracks.uvd[:, 2] < _LEAST_DISPARITY_PX, 2] = np.nan
+    rig = Rig.of(frames.camera, frames.baseline_m)
+    cam_from_world = inverse(path.world_from_camera)
+    guess = np.tile(np.array([0.15, 0.15, 0.1]), (len(tracks.frame), 1))
+    static = triangulate(tracks, cam_from_world, rig, guess, iterations=3)
+    noise = np.full(3, np.nan)
+    if tracks.count:
+        still = static.reduced[tracks.track] < 20
+        noise = 1.4826 * np.nanmedian(np.abs(static.residual * guess)[still], axis=0) if still.any() else guess[0]
+    noise = np.maximum(np.nan_to_num(np.array([max(noise[:2])] * 2 + [noise[2]]), nan=0.15), _NOISE_FLOOR_PX)
+    sigma = np.tile(_OBJECT_NOISE * noise, (len(tracks.frame), 1))
+    static = triangulate(tracks, cam_from_world, rig, sigma, iterations=1, start=static.points)
+    moving = (static.reduced > _MOVES) & (tracks.length >= 6)
+    dt_s = float(np.median(np.diff(frames.times_s))) if len(left) > 1 else 0.1
+    scene = Scene(tracks, sigma, static.chi2, static.reduced, cam_from_world, rig, dt_s)
+    return Measured(scene, left, coarse, static, moving, noise)
+
+
+def merge_fragments(scene: Scene, groups: list[Group]) -> list[Group]:
+    """Joins to each group the smaller ones that move as it does where they are, and that touch it."""
+    out: list[Group] = []
+    for group in sorted(groups, key=lambda g: -len(g.members)):
+        for i, large in enumerate(out):
+            if _same_motion(scene, large, group):
+                out[i] = replace(large, members=np.union1d(large.members, group.members))
+                break
+        else:
+            out.append(group)
+    return out
+
+
+def _same_motion(scene: Scene, large: Group, small: Group) -> bool:
+    """Whether the larger group's motion carries the smaller one's points to within noise of where they are."""
+    a, b = large.fit.motion, small.fit.motion
+    first, last = max(a.first, b.first), min(a.last, b.last)
+    if last - first < 4:
+        return False
+    at_b = b.pivot + b.shift[first - b.first : last + 1 - b.first]
+    carry = a.world_from_reference()[first - a.first : last + 1 - a.first]
+    at_start = np.linalg.solve(carry[0], np.append(at_b[0], 1.0))[:3]
+    predicted = transform(carry, np.broadcast_to(at_start, at_b.shape))
+    depth = float(transform(scene.cam_from_world[first], at_b[0])[2])
+    tolerance = 0.05 + 0.015 * depth + 0.03 * float(np.linalg.norm(at_b[-1] - at_b[0]))
+    if np.sqrt(((predicted - at_b) ** 2).sum(1).mean()) > tolerance:
+        return False
+    # Near the larger group, measured in its own extent.
+    at_a = a.pivot + a.shift[first - a.first : last + 1 - a.first]
+    rows = scene.tracks.subset(large.members)
+    middle = (first + last) // 2
+    here = rows.uvd[rows.frame == middle]
+    if len(here) < 3:
+        return False
+    reach = float(np.linalg.norm(np.ptp(np.quantile(here[:, :2], [0.05, 0.95], axis=0), axis=0)))
+    pixel = scene.rig.project(transform(scene.cam_from_world[middle], np.stack([at_a[middle - first], at_b[middle - first]])))
+    return bool(np.linalg.norm(pixel[0, :2] - pixel[1, :2]) < 0.9 * reach + 10)
+
+
+def weigh(measured: Measured, group: Group, gates: Gates = GATES) -> Candidate:
+    """Decides whether a group is an object that moves."""
+    scene, motion = measured.scene, group.fit.motion
+    sub = scene.tracks.subset(group.members)
+    sigma = scene.sigma[scene.rows(group.members)]
+    fit = triangulate(sub, motion.cam_from_reference(scene.cam_from_world), scene.rig, sigma, iterations=3)
+    depth = float(transform(scene.cam_from_world[motion.reference], motion.pivot)[2])
+    model = lift.surface(fit.points, fit.covariance, depth)
+    static = float(np.nanmedian(scene.static_reduced[group.members]))
+    stats: dict[str, Any] = {"tracks": len(group.members), "static_chi2": round(static, 2), "depth_m": round(depth, 3)}
+    if model is None:
+        return Candidate(group, None, "no_model", stats)
+    travelled = np.linalg.norm(motion.shift[:, None] - motion.shift[None], axis=-1)
+    i, j = np.unravel_index(int(travelled.argmax()), travelled.shape)
+    sigma_d = float(np.sqrt(np.trace(motion.covariance[i, :3, :3]) + np.trace(motion.covariance[j, :3, :3])))
+    far = float(travelled[i, j])
+    favour, known = carried_support(scene, measured.images, group, fit.points)
+    stats |= {"displacement_m": round(far, 4), "carried": favour, "compared": known, "formal_sigma_m": round(sigma_d, 4)}
+    stats |= {"fit_chi2": round(float(np.nanmedian(fit.reduced)), 2)}
+    refused = ""
+    if len(group.members) < gates.tracks:
+        refused = "few_tracks"
+    elif static < gates.static_chi2:
+        refused = "could_stand_still"
+    elif far < max(gates.displacement_m, gates.displacement_sigmas * sigma_d, gates.displacement_of_depth * depth):
+        refused = "moved_too_little"
+    elif known < gates.carried_count or favour < gates.carried_share * known:
+        refused = "pixels_stayed"
+    return Candidate(group, model, refused, stats)
+
+
+def find_moving_objects(
+    frames: ClipFrames,
+    path: CameraPath,
+    config: ObjectsConfig,
+    depth_config: DepthConfig,
+    *,
+    seed: int = 0,
+) -> list[ObjectTrack]:
+    """Objects that move in the world, largest first.
+
+    Args:
+        frames: a stereo clip.
+        path: metric camera path of the same frames.
+        config: number of objects kept.
+        depth_config: stereo search range.
+        seed: of the colour models that sharpen masks.
+
+    Returns:
+        Tracks ``obj_1``, ``obj_2``, ...; empty where nothing surely moves. What stands still is never returned.
+
+    Raises:
+        ValueError: the clip is not stereo, or the path has another number of frames.
+    """
+    measured = measure_tracks(frames, path, depth_config)
+    candidates = find_candidates(measured)
+    accepted = [c for c in candidates if not c.refused]
+    tracks = [publish(measured, frames, path, c, accepted, seed) for c in accepted]
+    found = [t for t in tracks if t is not None and _mask_share(t) >= GATES.frame_share]
+    found.sort(key=lambda t: -_mask_share(t))
+    return [replace(t, object_id=f"obj_{i + 1}") for i, t in enumerate(found[: config.max_objects])]
+
+
+def find_candidates(measured: Measured) -> list[Candidate]:
+    """All groups that move rigidly in a way of their own, accepted or refused."""
+    scene = measured.scene
+    pool = np.flatnonzero(scene.static_reduced > _POOL)
+    groups = merge_fragments(scene, grow_groups(scene, measured.moving, pool))
+    return _without_shadows(scene, [weigh(measured, g) for g in groups])
+
+
+def _without_shadows(scene: Scene, candidates: list[Candidate]) -> list[Candidate]:
+    """Refuses an accepted group that lies within a much larger accepted one: a part of it, or what it drags along."""
+    out: list[Candidate] = []
+    for c in sorted(candidates, key=lambda c: -len(c.group.members)):
+        beside = any(
+            not other.refused and len(c.group.members) < 0.35 * len(other.group.members) and _inside(scene, c.group, other.group)
+            for other in out
+        )
+        out.append(replace(c, refused=c.refused or ("beside_larger" if beside else "")))
+    return out
+
+
+def _inside(scene: Scene, small: Group, large: Group) -> bool:
+    """Whether most points of a group lie in the image extent of another, at frames that both see."""
+    a, b = scene.tracks.subset(small.members), scene.tracks.subset(large.members)
+    within, total = 0, 0
+    for frame in np.intersect1d(np.unique(a.frame), np.unique(b.frame))[::3]:
+        of_a, of_b = a.uvd[a.frame == frame, :2], b.uvd[b.frame == frame, :2]
+        if len(of_b) < 5:
+            continue
+        low, high = np.quantile(of_b, [0.02, 0.98], axis=0)
+        margin = 0.15 * (high - low) + 6
+        within += int(((of_a > low - margin) & (of_a < high + margin)).all(1).sum())
+        total += len(of_a)
+    return total > 0 and within > 0.5 * total
+
+
+def _mask_share(track: ObjectTrack) -> float:
+    return float(track.stats["mask_share"])
+
+
+def publish(
+    measured: Measured, frames: ClipFrames, path: CameraPath, candidate: Candidate, accepted: list[Candidate], seed: int
+) -> ObjectTrack | None:
+    """The track of an accepted candidate: masks, visibility, centroids, covariance, surface points."""
+    scene, group, model = measured.scene, candidate.group, candidate.model
+    assert model is not None
+    motion, total = group.fit.motion, len(frames.left)
+    rows = _believed_rows(scene, group)
+    count, shared = lift.support(scene, group, rows)
+    enough = count >= max(5, 0.2 * float(np.quantile(count, 0.9)))
+    visible = np.zeros(total, bool)
+    visible[motion.first : motion.last + 1] = enough & ((shared >= 4) | (np.arange(motion.count) == 0))
+    mine = np.zeros(scene.tracks.count, bool)
+    mine[group.members] = True
+    unclear = (scene.static_reduced > 3.0) & ~mine
+    for other in accepted:
+        if other is not candidate:
+            unclear[other.group.members] = False
+    masks: list[dict[str, Any] | None] = [None] * total
+    boxes, area = np.full((total, 4), np.nan), np.zeros(total)
+    height, width = frames.left.shape[1:3]
+    per_frame = _rows_by_frame(scene.tracks, total)
+    believed = np.zeros(len(scene.tracks.frame), bool)
+    believed[rows] = True
+    for t in np.flatnonzero(visible):
+        here = per_frame[t]
+        inside = scene.tracks.uvd[here[believed[here]]]
+        outside = scene.tracks.uvd[here[~mine[scene.tracks.track[here]] & ~unclear[scene.tracks.track[here]]]]
+        dense = cv2.resize(measured.coarse[t].astype(np.float32), (width, height), interpolation=cv2.INTER_NEAREST)
+        mask = object_mask(frames.left[t], dense + path.disparity_offset_px, inside, outside, seed * 1009 + int(t))
+        if mask is None or not mask.any():
+            visible[t] = False
+            continue
+        masks[t] = encode(mask)
+        v, u = np.nonzero(mask)
+        boxes[t] = u.min(), v.min(), u.max() + 1, v.max() + 1
+        area[t] = mask.sum()
+    if visible.sum() < 4:
+        return None
+    centroid, covariance = np.full((total, 3), np.nan), np.full((total, 3, 3), np.nan)
+    inside_motion = slice(motion.first, motion.last + 1)
+    centroids = lift.carried(group, model.centre[None])[:, 0]
+    centroid[inside_motion] = centroids
+    covariance[inside_motion] = lift.centroid_covariance(scene, group, model, centroids)
+    chosen = lift.spread_out(model.points, lift.MAX_POINTS)
+    points = np.full((total, len(chosen), 3), np.nan, np.float32)
+    points[inside_motion] = lift.carried(group, model.points[chosen])
+    moving = np.zeros(total, bool)
+    moving[inside_motion] = lift.moves(scene, group)
+    number = np.bincount(scene.tracks.frame[rows], minlength=total)
+    points_sigma, common = _range_sigma(scene, path, points, model, covariance, visible)
+    for array in (centroid, covariance, points, points_sigma):
+        array[~visible] = np.nan
+    stats = candidate.stats | {"mask_share": round(float(area.max()) / (height * width), 5), "size_m": round(model.size_m, 3)}
+    return ObjectTrack(
+        object_id="obj_0",
+        visible=visible,
+        centroid_m=centroid,
+        centroid_cov_m2=covariance,
+        common_sigma_rel=common,
+        points_m=points,
+        points_sigma_m=points_sigma,
+        moving=moving & visible,
+        masks=tuple(masks),
+        bbox_xyxy_px=boxes,
+        num_points=np.where(visible, number, 0),
+        stats=stats,
+    )
+
+
+def _rows_by_frame(tracks: PointTracks, total: int) -> list[Int[Array, "r"]]:
+    order = np.argsort(tracks.frame, kind="stable")
+    return np.split(order, np.cumsum(np.bincount(tracks.frame, minlength=total))[:-1])
+
+
+def _believed_rows(scene: Scene, group: Group) -> Int[Array, "k"]:
+    """Observations of the members, within the motion's frames, that the motion explains."""
+    rows = scene.rows(group.members)
+    sub, sigma = scene.tracks.subset(group.members), scene.sigma[rows]
+    fit = triangulate(sub, group.fit.motion.cam_from_reference(scene.cam_from_world), scene.rig, sigma, iterations=3)
+    residual = np.abs(fit.residual[:, :2])
+    return rows[(residual < 5).all(1)]
+
+
+def _range_sigma(
+    scene: Scene, path: CameraPath, points: Array, model: lift.Model, covariance: Array, visible: Array
+) -> tuple[Float[Array, "t"], float]:
+    """Sigma of the nearest point along the line of sight per frame, and the relative range error that all frames share."""
+    sigma = np.full(len(visible), np.nan)
+    depths = []
+    for t in np.flatnonzero(visible):
+        local = transform(scene.cam_from_world[t], points[t].astype(float))
+        nearest = int(np.linalg.norm(local, axis=1).argmin())
+        depth = float(local[nearest, 2])
+        ray = scene.cam_from_world[t, :3, :3].T @ (local[nearest] / np.linalg.norm(local[nearest]))
+        own = float(np.quantile(model.sigma_m, 0.5))
+        sigma[t] = np.sqrt(ray @ covariance[t] @ ray + own**2 + (0.02 * model.size_m) ** 2)
+        depths.append(depth)
+    offset = max(path.disparity_offset_sigma_px, 0.01)
+    return sigma, float(np.median(depths)) / scene.rig.fb * offset

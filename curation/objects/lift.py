@@ -1,0 +1,124 @@
+"""From a group of tracks and its motion to the published track: centroids, covariance, surface points, visibility."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from curation.geometry import transform, vector_from_rotation
+from curation.objects.grouping import Group, Scene
+from schemas.camera import Array
+
+MAX_POINTS = 64
+_K_SIGMA = np.array([3.0, 3.0, 3.0])  # formal -> real, camera axes (the tracks' errors are not independent)
+_TURN_SHARE = 0.15
+_FLOOR_M = 0.004
+_RELATIVE = 0.004
+_SYSTEMATIC_PX = 0.02
+_STILL_M_S = 0.08
+
+
+@dataclass(frozen=True)
+class Model:
+    """An object's surface: points in the world of its motion's reference frame.
+
+    Attributes:
+        points: (M, 3); sigma_m: (M,) uncertainty along the line of sight; owner: (M,) index into the group's members.
+        centre: (3,) mean of the surface, thinned to even density; size_m: its extent (largest axis).
+    """
+
+    points: Float[Array, "m 3"]
+    sigma_m: Float[Array, "m"]
+    owner: Int[Array, "m"]
+    centre: Float[Array, "3"]
+    size_m: float
+
+
+def surface(points: Float[Array, "n 3"], covariance: Float[Array, "n 3 3"], depth_m: float) -> Model | None:
+    """A model of triangulated points, without those that are uncertain or stray.
+
+    Returns:
+        The model, or None where fewer than six points are left.
+    """
+    spread = np.sqrt(np.maximum(np.linalg.eigvalsh(np.nan_to_num(covariance, nan=1e6))[:, -1], 0.0))
+    good = np.isfinite(points).all(1) & (spread < max(0.1, 0.03 * depth_m))
+    if good.sum() < 6:
+        return None
+    index = np.flatnonzero(good)
+    for _ in range(2):
+        middle = np.median(points[index], axis=0)
+        distance = np.linalg.norm(points[index] - middle, axis=1)
+        index = index[distance < 3.0 * np.median(distance) + 0.05]
+    if len(index) < 6:
+        return None
+    chosen = points[index]
+    low, high = np.quantile(chosen, [0.03, 0.97], axis=0)
+    size = float(max(high - low))
+    cell = np.floor((chosen - low) / max(size / 10, 0.02)).astype(np.int64)
+    _, voxel = np.unique(cell, axis=0, return_inverse=True)
+    count = np.bincount(voxel.ravel())
+    means = np.stack([np.bincount(voxel.ravel(), chosen[:, axis]) / count for axis in range(3)], -1)
+    return Model(chosen, spread[index], index, means.mean(0), size)
+
+
+def spread_out(points: Float[Array, "n 3"], count: int) -> Int[Array, "m"]:
+    """Indices of at most ``count`` points that cover the set: each is the farthest from those before it."""
+    chosen = [int(np.argmin(((points - points.mean(0)) ** 2).sum(1)))]
+    distance = ((points - points[chosen[0]]) ** 2).sum(1)
+    while len(chosen) < min(count, len(points)):
+        chosen.append(int(distance.argmax()))
+        distance = np.minimum(distance, ((points - points[chosen[-1]]) ** 2).sum(1))
+    return np.array(chosen)
+
+
+def carried(group: Group, points: Float[Array, "m 3"]) -> Float[Array, "f m 3"]:
+    """Model points at each frame of the motion, world."""
+    return transform(group.fit.motion.world_from_reference()[:, None], points[None])
+
+
+def centroid_covariance(scene: Scene, group: Group, model: Model, centroids: Float[Array, "f 3"]) -> Float[Array, "f 3 3"]:
+    """Calibrated covariance of each centroid relative to the object's place at the reference frame, world axes.
+
+    The bundle adjustment's own covariance (inflated per camera axis), the turn it may have missed, a relative share of the
+    distance travelled, and what a systematic disparity error does far away.
+    """
+    motion = group.fit.motion
+    out = np.zeros((motion.count, 3, 3))
+    turn = np.linalg.norm(vector_from_rotation(motion.rotation), axis=1)
+    for i in range(motion.count):
+        camera = scene.cam_from_world[motion.first + i, :3, :3]
+        formal = camera @ motion.covariance[i, :3, :3] @ camera.T
+        scaled = formal * np.outer(_K_SIGMA, _K_SIGMA)
+        centre = transform(scene.cam_from_world[motion.first + i], centroids[i])
+        along = centre / max(float(np.linalg.norm(centre)), 1e-6)
+        depth_error = centre[2] ** 2 / scene.rig.fb * _SYSTEMATIC_PX
+        travelled = float(np.linalg.norm(motion.shift[i]))
+        plain = _FLOOR_M**2 + (_RELATIVE * travelled) ** 2 + (_TURN_SHARE * min(turn[i], 1.5) * model.size_m) ** 2
+        local = scaled + plain * np.eye(3) + depth_error**2 * np.outer(along, along)
+        out[i] = camera.T @ local @ camera
+    return out
+
+
+def moves(scene: Scene, group: Group) -> Bool[Array, "f"]:
+    """Whether the object moves at each frame: its speed over half a second is more than noise and more than a crawl."""
+    motion = group.fit.motion
+    reach = max(1, round(0.25 / scene.dt_s))
+    index = np.arange(motion.count)
+    low, high = np.maximum(index - reach, 0), np.minimum(index + reach, motion.count - 1)
+    step = np.linalg.norm(motion.shift[high] - motion.shift[low], axis=1)
+    seconds = np.maximum(high - low, 1) * scene.dt_s
+    formal = np.sqrt(np.maximum(np.trace(motion.covariance[:, :3, :3], axis1=1, axis2=2) / 3, 0.0))
+    return step > np.maximum(_STILL_M_S * seconds, np.minimum(formal[low], formal[high]))
+
+
+def support(scene: Scene, group: Group, member_rows: Int[Array, "k"]) -> tuple[Int[Array, "f"], Int[Array, "f"]]:
+    """Per frame of the motion, how many members are observed, and how many of them were at the frame before too."""
+    motion = group.fit.motion
+    frame, track = scene.tracks.frame[member_rows], scene.tracks.track[member_rows]
+    seen = np.zeros((motion.count, scene.tracks.count), bool)
+    inside = (frame >= motion.first) & (frame <= motion.last)
+    seen[frame[inside] - motion.first, track[inside]] = True
+    shared = np.concatenate([[0], (seen[1:] & seen[:-1]).sum(1)])
+    return seen.sum(1), shared
