@@ -1,0 +1,288 @@
+"""Compare a run with the truth: is every published label right, is nothing asked about that is not there, does sigma hold?"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from curation.audit.answers import NUMERIC_KINDS, OBJECT_KINDS, along_axis, true_answer, true_label
+from curation.audit.matching import Match, eligible_movers, match_objects
+from curation.audit.published import PublishedClip, Row
+from curation.audit.trajectories import STATIC_M, camera_errors, coverage, track_errors
+from curation.worlds.truth import Truth
+
+_LENGTH = re.compile(r"([-+]?\d+(?:\.\d+)?)\s*(mm|cm|m|km)?\b")
+_METRES = {"mm": 1e-3, "cm": 1e-2, "m": 1.0, "km": 1e3, None: 1.0}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of one question.
+
+    Attributes:
+        right: the labelled option is the true one.
+        problem: "" or why it is no fair question: "phantom" (its object is nothing), "parked" (its object never moves),
+            "static_camera" (a motion of the camera is asked about, and there was none).
+        measured, sigma: of the fact behind it, metres; None where it has none.
+        truth: the true value, metres; None for a phantom.
+        labelled, true_option: texts of the options.
+        error: |measured - truth|, metres.
+    """
+
+    id: str
+    source: str
+    kind: str
+    object_id: str
+    body: str
+    frame_i: int
+    frame_j: int
+    right: bool
+    problem: str
+    measured: float | None
+    sigma: float | None
+    truth: float | None
+    labelled: str
+    true_option: str
+    error: float | None
+
+
+def length_of(option: str) -> float:
+    """Metres that an option states, such as "1.30 m" or "45 cm".
+
+    Raises:
+        ValueError: the option states no length.
+    """
+    found = _LENGTH.search(option)
+    if not found:
+        raise ValueError(f"expected an option with a length such as '1.30 m', got {option!r}")
+    return float(found[1]) * _METRES[found[2]]
+
+
+def judge(
+    question: Row,
+    clip: PublishedClip,
+    truth: Truth,
+    matches: dict[str, Match],
+    label_of: Callable[[Row, str], str],
+    still_m: float,
+) -> Verdict:
+    """Whether one question's labelled option is the true one. ``label_of(question, option)`` gives an option's label."""
+    kind, object_id = question["kind"], question["object_id"] or ""
+    frames = clip.source_frames
+    i, j = frames[question["frame_i"]], frames[question["frame_j"]]
+    match = matches.get(object_id)
+    body = match.body if match else None
+    labelled = question["options"][ord(question["answer"]) - ord("A")]
+    fact = next((f for f in clip.facts if f["fact_id"] in (question["fact_ids"] or [])), None)
+    measured, sigma = (fact["value"], fact["sigma"]) if fact else (question["answer_value"], None)
+    problem, true_option, value = "", "", None
+    if kind in OBJECT_KINDS and body is None:
+        problem = "phantom"
+    else:
+        if kind in OBJECT_KINDS and match is not None and not match.is_mover:
+            problem = "parked"
+        elif kind not in OBJECT_KINDS and true_answer("camera_distance", truth, None, i, j).value < STATIC_M:
+            problem = "static_camera"
+        answer = true_answer(kind, truth, body, i, j)
+        value = answer.value
+        if kind in NUMERIC_KINDS:
+            distances = [abs(length_of(option) - value) for option in question["options"]]
+            true_option = question["options"][int(np.argmin(distances))]
+        else:
+            labels = {label_of(question, option): option for option in question["options"]}
+            true_option = labels.get(true_label(kind, answer, list(labels), still_m), "")
+            said = label_of(question, labelled)
+            if kind == "camera_direction" and fact and fact["label"]:
+                value = along_axis(answer, fact["label"])
+            elif kind == "camera_direction" and said in ("right", "left", "down", "up", "forward", "backward"):
+                value = along_axis(answer, said)
+    error = abs(measured - value) if measured is not None and value is not None else None
+    name = truth.names[body] if body is not None else ""
+    return Verdict(
+        question["id"], clip.row["source"], kind, object_id, name, question["frame_i"], question["frame_j"],
+        labelled == true_option and problem != "static_camera", problem, measured, sigma, value, labelled, true_option, error,
+    )  # fmt: skip
+
+
+def fact_errors(clip: PublishedClip, truth: Truth, matches: dict[str, Match]) -> list[tuple[str, bool, float]]:
+    """(kind, asked at its own margin, error / sigma) of every fact with a number about the camera or a matched object."""
+    out = []
+    frames = clip.source_frames
+    for fact in clip.facts:
+        if fact["value"] is None or not fact["sigma"]:
+            continue
+        match = matches.get(fact["object_id"] or "")
+        if fact["kind"] in OBJECT_KINDS and (match is None or match.body is None):
+            continue
+        answer = true_answer(fact["kind"], truth, match.body if match else None, frames[fact["frame_i"]], frames[fact["frame_j"]])
+        value = answer.value
+        if fact["kind"] == "camera_direction":
+            if not fact["label"]:
+                continue
+            value = along_axis(answer, fact["label"])
+        safe = fact["margin"] is not None and fact["threshold"] is not None and fact["margin"] >= fact["threshold"]
+        out.append((fact["kind"], safe, (fact["value"] - value) / fact["sigma"]))
+    return out
+
+
+def wilson_low(right: int, count: int, z: float = 1.96) -> float | None:
+    """Lower end of the 95 % interval of a share (Wilson 1927)."""
+    if not count:
+        return None
+    p = right / count
+    middle = p + z * z / (2 * count)
+    return (middle - z * math.sqrt(p * (1 - p) / count + z * z / (4 * count * count))) / (1 + z * z / count)
+
+
+def audit_against_truth(
+    clips: list[PublishedClip],
+    truth_of: Callable[[str], Truth | None],
+    label_of: Callable[[Row, str], str],
+    still_m: float = 0.225,
+) -> dict[str, Any]:
+    """Everything the audit says about a run, as plain JSON values.
+
+    Args:
+        clips: what the run published.
+        truth_of: truth by a source's name; None where it has none (the clip is then left out and counted).
+        label_of: the label that an option's text says, for kinds that answer with a label.
+        still_m: change of distance at which "not moving" ends, metres.
+    """
+    verdicts: list[Verdict] = []
+    rows: list[Row] = []
+    untold: list[str] = []
+    track_lists: dict[str, list[float]] = defaultdict(list)
+    pose_z: list[float] = []
+    facts: list[tuple[str, bool, float]] = []
+    for clip in clips:
+        truth = truth_of(clip.row["source"])
+        if truth is None:
+            untold.append(clip.row["source"])
+            continue
+        matches = match_objects(clip, truth)
+        path = camera_errors(clip, truth)
+        own = [judge(q, clip, truth, matches, label_of, still_m) for q in clip.questions]
+        verdicts += own
+        facts += fact_errors(clip, truth, matches)
+        pose_z += path["z"] if path else []
+        for match in matches.values():
+            if match.is_mover:
+                for key, values in track_errors(clip, truth, match).items():
+                    track_lists[key] += values
+        rows.append(_clip_row(clip, truth, matches, path, own))
+    return {
+        "clips_audited": len(rows),
+        "clips_without_truth": sorted(untold),
+        "questions": _by_kind(verdicts),
+        "movers": _movers(rows),
+        "trajectories": _paths(rows),
+        "tracks": {k: _quantiles(track_lists[k]) for k in ("error_m", "material_m", "moved_m")},
+        "calibration": {
+            "poses": coverage(pose_z),
+            "tracks": coverage(track_lists["z"]),
+            "facts": {k: coverage([z for kind, _, z in facts if kind == k]) for k in sorted({f[0] for f in facts})},
+            "facts_asked": {
+                k: coverage([z for kind, safe, z in facts if kind == k and safe]) for k in sorted({f[0] for f in facts})
+            },
+        },
+        "clips": rows,
+        "worst": [asdict(v) for v in worst(verdicts)],
+        "wrong": [asdict(v) for v in verdicts if not v.right],
+    }
+
+
+def worst(verdicts: list[Verdict], count: int = 10) -> list[Verdict]:
+    """Wrong questions first, those with the largest error in front; then right ones by error over sigma."""
+
+    def rank(v: Verdict) -> tuple[bool, bool, float]:
+        size = v.error if v.error is not None else math.inf
+        return v.right, not v.problem, -(size if not v.right else size / max(v.sigma or 1.0, 1e-6))
+
+    return sorted(verdicts, key=rank)[:count]
+
+
+def _by_kind(verdicts: list[Verdict]) -> dict[str, Any]:
+    groups: dict[str, list[Verdict]] = defaultdict(list)
+    for v in verdicts:
+        groups[v.kind].append(v)
+        groups["all"].append(v)
+    groups.setdefault("all", [])
+    return {
+        kind: {
+            "asked": len(group),
+            "right": sum(v.right for v in group),
+            "accuracy": sum(v.right for v in group) / len(group) if group else None,
+            "accuracy_low_95": wilson_low(sum(v.right for v in group), len(group)),
+            "phantom": sum(v.problem == "phantom" for v in group),
+            "parked": sum(v.problem == "parked" for v in group),
+            "static_camera": sum(v.problem == "static_camera" for v in group),
+        }
+        for kind, group in sorted(groups.items(), key=lambda item: (item[0] == "all", item[0]))
+    }
+
+
+def _clip_row(
+    clip: PublishedClip, truth: Truth, matches: dict[str, Match], path: dict[str, Any] | None, own: list[Verdict]
+) -> Row:
+    eligible = eligible_movers(clip, truth)
+    found = {m.body for m in matches.values() if m.body is not None}
+    asked = {matches[v.object_id].body for v in own if v.object_id in matches}
+    bodies = Counter(m.body for m in matches.values() if m.body is not None)
+    return {
+        "source": clip.row["source"],
+        "clip_id": clip.row["clip_id"],
+        "questions": len(own),
+        "wrong": sum(not v.right for v in own),
+        "objects": len(matches),
+        "phantoms": sorted(m.object_id for m in matches.values() if m.body is None),
+        "parked": sorted(m.object_id for m in matches.values() if m.body is not None and not m.is_mover),
+        "jumped": sorted(m.object_id for m in matches.values() if m.body is not None and m.purity < 0.9),
+        "fragments": sum(n - 1 for n in bodies.values()),
+        "movers": len(eligible),
+        "movers_found": sum(b in found for b in eligible),
+        "movers_asked": sum(b in asked for b in eligible),
+        "missed": [truth.names[b] for b in eligible if b not in found],
+        "iou": {m.object_id: round(m.iou, 4) for m in matches.values()},
+        "path": {k: v for k, v in path.items() if k != "z"} if path else None,
+    }
+
+
+def _movers(rows: list[Row]) -> dict[str, Any]:
+    total = sum(r["movers"] for r in rows)
+    found = sum(r["movers_found"] for r in rows)
+    return {
+        "eligible": total,
+        "found": found,
+        "asked": sum(r["movers_asked"] for r in rows),
+        "recall": found / total if total else None,
+        "objects": sum(r["objects"] for r in rows),
+        "phantoms": sum(len(r["phantoms"]) for r in rows),
+        "parked": sum(len(r["parked"]) for r in rows),
+        "jumped": sum(len(r["jumped"]) for r in rows),
+        "fragments": sum(r["fragments"] for r in rows),
+    }
+
+
+def _paths(rows: list[Row]) -> dict[str, Any]:
+    paths = [r["path"] for r in rows if r["path"]]
+    still = [p["rms_m"] for p in paths if p["percent"] is None and p["rms_m"] is not None]
+    return {
+        "percent": _quantiles([p["percent"] for p in paths if p["percent"] is not None]),
+        "aligned_percent": _quantiles([p["aligned_percent"] for p in paths if p["aligned_percent"] is not None]),
+        "rms_m": _quantiles([p["rms_m"] for p in paths if p["rms_m"] is not None]),
+        "rotation_deg": _quantiles([p["rotation_deg"] for p in paths]),
+        "static_rms_m": _quantiles(still),
+    }
+
+
+def _quantiles(values: list[float]) -> dict[str, Any]:
+    if not values:
+        return {"count": 0, "median": None, "p90": None, "worst": None}
+    a = np.asarray(values, float)
+    return {"count": len(a), "median": float(np.median(a)), "p90": float(np.quantile(a, 0.9)), "worst": float(a.max())}

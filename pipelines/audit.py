@@ -1,0 +1,176 @@
+"""Audit a finished run: are its labels true, does it ask about things that are not there, can it be answered without looking?"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from curation.audit.accuracy import audit_against_truth
+from curation.audit.leaks import guess_blindly, leaked_sources
+from curation.audit.published import read_run
+from curation.questions.select import label_of
+from curation.worlds.export import TRUTH_FOLDER
+from curation.worlds.truth import Truth, load_truth
+from pipelines.files import json_safe, write_json
+from schemas.config import RelationsConfig
+from schemas.run_folder import CONFIG
+
+AUDIT_JSON = "audit.json"
+_EPILOG = """
+examples:
+  python -m pipelines.audit --truth worlds run     everything, against the truth that pipelines.simulate wrote
+  python -m pipelines.audit run                    blind guessers and leaks only, for real video
+
+Writes RUN/audit.json (every number of the tables, one row per clip, every wrong question). The exit status is 1 when labels are
+less often right than --min-accuracy, when a guesser that never sees the video beats chance by more than --max-blind-excess
+(and by more than 4 standard errors), or when a source of `bench` is also trained on; 2 when the run cannot be read.
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    out = argparse.ArgumentParser(
+        prog="python -m pipelines.audit",
+        description=__doc__,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    out.add_argument("run", type=Path, metavar="RUN", help="folder that pipelines.build wrote")
+    out.add_argument(
+        "--truth", type=Path, default=None, metavar="DIR", help="input folder of the run: worlds with truth/ beside them"
+    )
+    out.add_argument(
+        "--min-accuracy", type=float, default=0.99, metavar="SHARE", help="least share of right labels (default 0.99)"
+    )
+    out.add_argument("--max-blind-excess", type=float, default=0.03, metavar="SHARE", help="most over chance (default 0.03)")
+    return out
+
+
+def still_threshold_m(run: Path) -> float:
+    """Change of distance that divides "not moving" from closer and farther: the middle of the run's two thresholds."""
+    relations = RelationsConfig()
+    if (run / CONFIG).exists():
+        resolved = yaml.safe_load((run / CONFIG).read_text(encoding="utf-8")) or {}
+        relations = RelationsConfig.model_validate(resolved.get("relations", {}))
+    return (relations.still_m + relations.moving_m) / 2
+
+
+def audit(run: Path, truth: Path | None, max_blind_excess: float) -> dict[str, Any]:
+    """All checks, as plain JSON values.
+
+    Raises:
+        FileNotFoundError: the run has published nothing, or ``truth`` holds no truth of any of its sources.
+    """
+    clips = read_run(run)
+    out: dict[str, Any] = {"blind": guess_blindly(run, max_blind_excess), "leaked_sources": leaked_sources(run)}
+    if truth is None:
+        return out
+
+    @cache
+    def truth_of(source: str) -> Truth | None:
+        folder = truth / source / TRUTH_FOLDER
+        return load_truth(folder) if folder.is_dir() else None
+
+    out |= audit_against_truth(clips, truth_of, label_of, still_threshold_m(run))
+    if not out["clips_audited"]:
+        raise FileNotFoundError(
+            f"expected {truth}/<source>/{TRUTH_FOLDER} for sources such as {clips[0].row['source']!r}; found none. "
+            "--truth is the folder that pipelines.build had as --input."
+        )
+    return out
+
+
+def failures(report: dict[str, Any], min_accuracy: float) -> list[str]:
+    """Why the run does not pass, in sentences."""
+    out = [f"source {name} is in bench and in training" for name in report["leaked_sources"]]
+    for table, rows in report["blind"].items():
+        for row in rows:
+            found = f"{row['accuracy']:.3f} against chance {row['chance']:.3f} on {row['count']} questions"
+            out.append(f"{table}: guesser {row['guesser']} answers {row['kind']} without the video: {found}")
+    total = report.get("questions", {}).get("all")
+    if total and total["asked"] and total["accuracy"] < min_accuracy:
+        out.append(
+            f"{total['asked'] - total['right']} of {total['asked']} labels are wrong; at least {min_accuracy:.1%} must be right"
+        )
+    return out
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1%}"
+
+
+def _number(value: float | None, unit: str = "") -> str:
+    return "-" if value is None else f"{value:.3g}{unit}"
+
+
+def show(report: dict[str, Any], console: Console) -> None:
+    """Print the tables."""
+    if "questions" not in report:
+        return
+    movers = report["movers"]
+    labels = Table("kind", "asked", "right", "accuracy", "at least (95 %)", "phantom", "parked", title="labels against truth")
+    for kind, row in report["questions"].items():
+        counts = (str(row["asked"]), str(row["right"]), _share(row["accuracy"]), _share(row["accuracy_low_95"]))
+        labels.add_row(kind, *counts, str(row["phantom"]), str(row["parked"]))
+    console.print(labels)
+    errors = Table("what", "count", "median", "90 %", "worst", title="errors")
+    for name, unit in (("percent", " %"), ("aligned_percent", " %"), ("rotation_deg", " deg"), ("static_rms_m", " m")):
+        _error_row(errors, f"camera path {name}", report["trajectories"][name], unit)
+    _error_row(errors, "object displacement, of its centroid", report["tracks"]["error_m"], " m")
+    _error_row(errors, "object displacement, of the measured point", report["tracks"]["material_m"], " m")
+    console.print(errors)
+    sigma = Table("what", "count", "within 1 sigma", "within 2 sigma", "error / sigma", title="sigma (right: 68.3 %, 95.4 %, 1)")
+    calibration = report["calibration"]
+    groups = {"camera positions": calibration["poses"], "object displacements": calibration["tracks"]}
+    groups |= {f"facts: {kind}": row for kind, row in calibration["facts"].items()}
+    for name, row in groups.items():
+        sigma.add_row(name, str(row["count"]), _share(row["within_1"]), _share(row["within_2"]), _number(row["median_ratio"]))
+    console.print(sigma)
+    found = f"{movers['found']} of {movers['eligible']} movers found, {movers['asked']} asked about"
+    console.print(
+        f"{found}; {movers['objects']} objects published: {movers['phantoms']} phantoms, {movers['parked']} parked, "
+        f"{movers['jumped']} jumped to another body, {movers['fragments']} doubled"
+    )
+    worst = Table(
+        "source", "kind", "frames", "object", "measured", "truth", "labelled", "right one", title="the ten worst questions"
+    )
+    for row in report["worst"]:
+        measured = f"{_number(row['measured'])} +- {_number(row['sigma'])}"
+        frames, body = f"{row['frame_i']}-{row['frame_j']}", row["problem"] or row["body"]
+        verdict = row["true_option"] or "none" if not row["right"] else "="
+        worst.add_row(row["source"], row["kind"], frames, body, measured, _number(row["truth"]), row["labelled"], verdict)
+    console.print(worst)
+
+
+def _error_row(table: Table, name: str, row: dict[str, Any], unit: str) -> None:
+    table.add_row(name, str(row["count"]), *(_number(row[k], unit) for k in ("median", "p90", "worst")))
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point; see the help for the exit status."""
+    arguments = parser().parse_args(argv)
+    console = Console()
+    try:
+        report = audit(arguments.run, arguments.truth, arguments.max_blind_excess)
+    except (OSError, ValueError) as error:
+        console.print(f"[red]error:[/red] {escape(str(error))}")
+        return 2
+    report["failures"] = failures(report, arguments.min_accuracy)
+    write_json(arguments.run / AUDIT_JSON, json_safe(report))
+    show(report, console)
+    for line in report["failures"]:
+        console.print(f"[red]fails:[/red] {escape(line)}", highlight=False)
+    console.print(f"{'failed' if report['failures'] else 'passed'}; all numbers: {arguments.run / AUDIT_JSON}", highlight=False)
+    return 1 if report["failures"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
