@@ -56,7 +56,7 @@ class VideoConfig(Section):
     """Clips whose median frame has a lower mean luma (0..255) are rejected as ``too_dark``."""
     max_brightness: float = 240.0
     """The other end: ``too_bright``."""
-    max_blur: float = 0.65
+    max_blur: float = 0.45
     """Clips whose median frame has a higher blur measure (0 sharp .. 1, ``curation.video.gates.blur``) are ``too_blurred``."""
     max_vertical_px: float = 1.0
     """Largest vertical disparity of a rectified pair, median and spread, in pixels of a 640 px wide eye."""

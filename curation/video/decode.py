@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from curation.video.encode import ClipWriter, constant_rate
-from curation.video.gates import blur, check_blur, check_frozen, check_light, small_gray
+from curation.video.gates import Stillness, blur, check_blur, check_light, small_gray
 from curation.video.layouts import Eyes, eye_view, plan_eyes
 from curation.video.reading import Picture, Pictures, open_pictures
 from curation.video.sampling import Motion, between, question_indices
@@ -81,7 +81,7 @@ class _Kept:
     index: list[int] = field(default_factory=list)
     times_s: list[float] = field(default_factory=list)
     luma: list[float] = field(default_factory=list)
-    identical: list[bool] = field(default_factory=list)
+    stillness: Stillness = field(default_factory=Stillness)
     synchrony: Synchrony = field(default_factory=Synchrony)
 
 
@@ -137,7 +137,7 @@ def _collect(
     shape = (min(count, max(config.max_measure_frames, len(questions))), eyes.camera.height, eyes.camera.width, 3)
     kept, motion = _Kept(np.empty(shape, np.uint8), np.empty(shape, np.uint8) if eyes.right else None), Motion()
     waiting: list[tuple[View, View | None]] = []  # frames since the last question frame
-    moved, last, first_s, asked = 0.0, None, 0.0, 0
+    moved, first_s, asked = 0.0, 0.0, 0
     for k, (time_s, left, right) in enumerate(views):
         if writer:
             writer.add(left)
@@ -147,10 +147,8 @@ def _collect(
         kept.luma.append(float(small.mean()))
         if right is not None:
             kept.synchrony.add(small, small_gray(right, _MOTION_WIDTH))
-        if last is not None:
-            kept.identical.append(np.array_equal(last, left))
+        kept.stillness.add(left)
         moved += motion.add(small)
-        last = left
         waiting.append((left, right))
         if k == questions[asked]:
             previous = int(questions[asked - 1]) if asked else -1
@@ -170,11 +168,11 @@ def _collect(
 
 def _judge(kept: _Kept, questions: list[int], config: VideoConfig) -> None:
     check_light(np.asarray(kept.luma), config)
-    check_frozen(kept.identical)
+    kept.stillness.check()
     some = [questions[int(i)] for i in np.linspace(0, len(questions) - 1, min(_JUDGED_FRAMES, len(questions)))]
     check_blur(np.array([blur(kept.left[i]) for i in some]), config)
     if kept.right is None:
         check_single([kept.left[i] for i in some[::2]])
         return
-    check_alignment(match_eyes([kept.left[i] for i in some], [kept.right[i] for i in some]), config)
     kept.synchrony.check()
+    check_alignment(match_eyes([kept.left[i] for i in some], [kept.right[i] for i in some]), config)

@@ -40,10 +40,11 @@ class Pictures:
     """A readable stream of pictures.
 
     Attributes:
+        times_s: gives the times of all pictures without decoding them.
         width, height: of the stored picture after the file's rotation was applied.
         pixel_aspect: width / height of a pixel as the container says.
         fps: average rate.
-        expected: number of pictures that the container announces; None where it does not say.
+        duration_s: length that the container announces; None where it does not say.
     """
 
     path: Path
@@ -51,8 +52,9 @@ class Pictures:
     height: int
     pixel_aspect: float
     fps: float
-    expected: int | None
+    duration_s: float | None
     _read: Callable[[float], Iterator[Picture | None]]
+    times_s: Callable[[], list[float]]
 
     def read(self, start_s: float = 0.0) -> Iterator[Picture | None]:
         """Pictures from ``start_s`` on, times strictly increasing. None stands where data was lost (damaged packets).
@@ -135,9 +137,31 @@ def _open_video(path: Path) -> Pictures:
             height=first.width if turned else first.height,
             pixel_aspect=1 / aspect if turned else aspect,
             fps=float(rate) if rate and 0 < rate <= 1000 else 30.0,
-            expected=stream.frames or None,
+            duration_s=_duration_s(container, stream),
             _read=lambda start_s: _read_video(path, start_s, (first.width, first.height)),
+            times_s=lambda: _packet_times(path),
         )
+
+
+def _duration_s(container: Any, stream: Any) -> float | None:
+    if stream.duration:
+        return float(stream.duration * stream.time_base)
+    alone = len(container.streams) == 1  # else it may be the length of another track
+    return container.duration / av.time_base if container.duration and alone else None
+
+
+def _packet_times(path: Path) -> list[float]:
+    """Presentation times without decoding anything."""
+    with _container(path) as container:
+        stream = _stream(container)
+        times: list[float] = []
+        try:
+            for packet in container.demux(stream):
+                if packet.pts is not None:
+                    times.append(float((packet.pts - (stream.start_time or 0)) * stream.time_base))
+        except (av.FFmpegError, OSError):
+            return sorted(times)  # the file breaks off here
+        return sorted(times)
 
 
 def _read_video(path: Path, start_s: float, size: tuple[int, int]) -> Iterator[Picture | None]:
@@ -172,8 +196,8 @@ def _read_video(path: Path, start_s: float, size: tuple[int, int]) -> Iterator[P
 
 
 def _decoded(container: Any, stream: Any) -> Iterator[Any]:
-    """Decoded frames in order of presentation; None where packets are damaged."""
-    packets = container.demux(stream)
+    """Decoded frames in order of presentation; None where packets are damaged, until the next key frame."""
+    packets, whole = container.demux(stream), True
     while True:
         try:
             packet = next(packets)
@@ -185,10 +209,13 @@ def _decoded(container: Any, stream: Any) -> Iterator[Any]:
         try:
             frames = packet.decode()
         except (av.FFmpegError, ValueError):
+            whole = False
             yield None
             continue
         for frame in frames:
-            yield None if frame.is_corrupt else frame
+            # What follows a damaged frame was predicted from it, up to the next frame that stands for itself.
+            whole = not frame.is_corrupt and (whole or frame.key_frame)
+            yield frame if whole else None
 
 
 def _frame_rgb(frame: Any, size: tuple[int, int] | None = None) -> UInt8[Array, "h w 3"]:
@@ -210,7 +237,8 @@ def _open_images(folder: Path, fps: float) -> Pictures:
         for index in range(round(start_s * fps), len(files)):
             yield Picture(index / fps, lambda size=None, file=files[index]: read_image(file, size, first.shape[:2]))
 
-    return Pictures(folder, first.shape[1], first.shape[0], 1.0, fps, len(files), read)
+    times_s = [index / fps for index in range(len(files))]
+    return Pictures(folder, first.shape[1], first.shape[0], 1.0, fps, len(files) / fps, read, lambda: times_s)
 
 
 def read_image(path: Path, size: tuple[int, int] | None = None, expected: tuple[int, int] | None = None) -> UInt8[Array, "h w 3"]:
