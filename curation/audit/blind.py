@@ -3,56 +3,62 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float, Int
 
 from curation.questions.exchange import option_values
+from curation.questions.options import LETTERS
 from curation.questions.select import label_of
+from schemas.camera import Array
 
 Row = dict[str, Any]
-Guess = Callable[[list[float]], int]
+Values = Float[Array, "n k"]
 
 
-def _nearest(values: list[float], target: float) -> int:
-    return int(np.argmin(np.abs(np.asarray(values) - target)))
+def _nearest(values: Values, target: Float[Array, "n"]) -> Int[Array, "n"]:
+    return np.asarray(np.argmin(np.abs(values - target[:, None]), axis=1))
 
 
-def _half_double(values: list[float]) -> int:
+def _logs(values: Values) -> Values:
+    return np.asarray(np.log(np.maximum(values, 1e-9)))
+
+
+def _half_double(values: Values) -> Int[Array, "n"]:
     """The option that has most partners at half or double its value, within 6 %."""
-    return int(np.argmax([sum(_is_double(other, value) for other in values) for value in values]))
+    octaves = np.abs(_logs(values)[:, :, None] - _logs(values)[:, None]) / math.log(2)
+    return np.asarray((np.abs(octaves - 1) < 0.085).sum(2).argmax(1))
 
 
-def _is_double(a: float, b: float) -> bool:
-    return min(a, b) > 0 and abs(abs(math.log2(a / b)) - 1) < 0.085
+def _central_in_ratios(values: Values) -> Int[Array, "n"]:
+    """The option with the least sum of |log ratio| to the others."""
+    return np.asarray(np.abs(_logs(values)[:, :, None] - _logs(values)[:, None]).sum(2).argmin(1))
 
 
-def _ratio_product(values: list[float]) -> int:
-    """The option that sits most centrally in ratios: least sum of |log| to the others."""
-    logs = np.log(np.maximum(values, 1e-9))
-    return int(np.argmin(np.abs(logs[:, None] - logs[None]).sum(1)))
+def _arithmetic(values: Values) -> Int[Array, "n"]:
+    """The option that lies nearest, relatively, to the middle between two others."""
+    count = values.shape[1]
+    misses = np.full((*values.shape, count, count), np.inf)
+    for v, a, b in itertools.product(range(count), repeat=3):
+        if a < b and v not in (a, b):
+            misses[:, v, a, b] = np.abs(values[:, v] - (values[:, a] + values[:, b]) / 2) / np.maximum(values[:, v], 1e-9)
+    return np.asarray(misses.min((2, 3)).argmin(1))
 
 
-def _arithmetic(values: list[float]) -> int:
-    """The option that is nearest to the mean of two others."""
-    best = [min(abs(v - (a + b) / 2) for a in values for b in values if a != v and b != v and a < b) / v for v in values]
-    return int(np.argmin(best))
-
-
-NUMERIC: dict[str, Guess] = {
-    "smallest": lambda v: int(np.argmin(v)),
-    "second_smallest": lambda v: int(np.argsort(v)[1]),
-    "second_largest": lambda v: int(np.argsort(v)[-2]),
-    "largest": lambda v: int(np.argmax(v)),
-    "nearest_to_mean": lambda v: _nearest(v, float(np.mean(v))),
-    "nearest_to_midrange": lambda v: _nearest(v, (min(v) + max(v)) / 2),
-    "nearest_to_geometric_mean": lambda v: _nearest(
-        list(np.log(np.maximum(v, 1e-9))), float(np.mean(np.log(np.maximum(v, 1e-9))))
-    ),
-    "central_in_ratios": _ratio_product,
+NUMERIC: dict[str, Callable[[Values], Int[Array, "n"]]] = {
+    "smallest": lambda v: v.argmin(1),
+    "second_smallest": lambda v: np.argsort(v, axis=1)[:, 1],
+    "second_largest": lambda v: np.argsort(v, axis=1)[:, -2],
+    "largest": lambda v: v.argmax(1),
+    "nearest_to_mean": lambda v: _nearest(v, v.mean(1)),
+    "nearest_to_midrange": lambda v: _nearest(v, (v.min(1) + v.max(1)) / 2),
+    "nearest_to_geometric_mean": lambda v: _nearest(_logs(v), _logs(v).mean(1)),
+    "central_in_ratios": _central_in_ratios,
     "half_or_double_present": _half_double,
     "arithmetic_middle": _arithmetic,
 }
@@ -72,10 +78,15 @@ def blind_guessers(rows: Iterable[Row]) -> list[dict[str, Any]]:
     numeric = [row for row in rows if row["answer_value"] is not None]
     labelled = [row for row in rows if row["answer_value"] is None]
     right: dict[str, list[tuple[Row, bool]]] = {}
-    for name, guess in NUMERIC.items():
-        right[name] = [(row, _letter(guess(option_values(row))) == row["answer"]) for row in numeric]
+    values = [option_values(row) for row in numeric]
+    for count in sorted({len(v) for v in values if len(v) > 2}):
+        group = [(row, v) for row, v in zip(numeric, values, strict=True) if len(v) == count]
+        truths = np.array([LETTERS.index(row["answer"]) for row, _ in group])
+        for name, guess in NUMERIC.items():
+            hits = guess(np.array([v for _, v in group])) == truths
+            right.setdefault(name, []).extend((row, bool(hit)) for (row, _), hit in zip(group, hits, strict=True))
     for name, pick in (("longest_option", max), ("shortest_option", min)):
-        right[name] = [(row, _letter(row["options"].index(pick(row["options"], key=len))) == row["answer"]) for row in rows]
+        right[name] = [(row, LETTERS[row["options"].index(pick(row["options"], key=len))] == row["answer"]) for row in rows]
     halves = _halves(rows)
     learners: dict[str, tuple[Callable[[Sequence[Row]], Callable[[Row], str]], Sequence[Row]]] = {
         "majority_letter": (_fit_letter, rows),
@@ -115,10 +126,6 @@ def _tally(name: str, outcomes: Sequence[tuple[Row, bool]]) -> list[dict[str, An
             }
         )
     return table
-
-
-def _letter(place: int) -> str:
-    return "ABCDEFGH"[place]
 
 
 def _halves(rows: Sequence[Row]) -> dict[str, int]:
@@ -166,7 +173,7 @@ def _fit_words(train: Sequence[Row]) -> Callable[[Row], str]:
 
 def _best(row: Row, score: Callable[[str], float]) -> str:
     scores = [score(label_of(row, text)) for text in row["options"]]
-    return _letter(int(np.argmax(scores)))
+    return LETTERS[int(np.argmax(scores))]
 
 
 def _fit_typical(train: Sequence[Row], key: Callable[[Row], Any] = lambda row: row["kind"]) -> Callable[[Row], str]:
@@ -182,7 +189,7 @@ def _fit_typical(train: Sequence[Row], key: Callable[[Row], Any] = lambda row: r
         values, width = models[key(row)]
         at = np.log(np.maximum(option_values(row), 1e-9))
         counts = np.searchsorted(values, at + width) - np.searchsorted(values, at - width)
-        return _letter(int(np.argmax(counts)))
+        return LETTERS[int(np.argmax(counts))]
 
     return guess
 

@@ -82,7 +82,7 @@ def _words(
                 return f"the {size} {name} object"
         side = _side(look.point[0])
         if side and not any(_side(u) == side for u in rivals) and not _same_place(tracks, namesakes, look, side, frames):
-            return f"the {name} object {side} of the view at frame {look.frame}"
+            return f"the {name} object ({side} of the view at frame {look.frame})"
     return _pointed(frames, tracks, track, look)
 
 
@@ -96,8 +96,8 @@ def _pointed(frames: ClipFrames, tracks: Sequence[ObjectTrack], track: ObjectTra
         if mask[int(v * mask.shape[0]), int(u * mask.shape[1])]:
             return ""
     colour = f"{COLOURS[look.colour]} " if look.colour != _UNCLEAR else ""
-    place = f"about {round(100 * u)}% from the left and {round(100 * v)}% from the top"
-    return f"the {colour}object that is {place} of the view at frame {look.frame}"
+    place = f"{round(100 * u)}% from the left and {round(100 * v)}% from the top of the view"
+    return f"the {colour}object (about {place} at frame {look.frame})"
 
 
 def _look(frames: ClipFrames, track: ObjectTrack) -> _Look | None:

@@ -61,7 +61,8 @@ def ladder(value: float, sigma: float, config: QuestionsConfig, draws: Sequence[
 
 def in_words(values: Sequence[float]) -> tuple[str, ...]:
     """Lengths in metres as option texts, all rounded alike: the number of decimals depends on all of them together."""
-    decimals = 3 if min(values) < 0.1 else 2 if max(values) < 10 else 1
+    ordered = sorted(values)
+    decimals = 3 if ordered[1] - ordered[0] < 0.03 else 2 if ordered[-1] < 10 else 1
     return tuple(f"{v:.{decimals}f} m" for v in values)
 
 

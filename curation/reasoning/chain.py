@@ -104,6 +104,8 @@ def _steps(
         "value": _value(row),
     }
     fields["goal"] = phrases["goals"][fact.kind].render(fields)
+    short = words.split(" (")[0]  # once pointed out, the object needs no more pointing
+    fields |= {"object": short, "Object": short[:1].upper() + short[1:]}
 
     def say(ways: list[jinja2.Template]) -> str:
         return ways[int(next(draws) * len(ways))].render(fields)

@@ -84,8 +84,10 @@ def _track_facts(
             "object_center": [_floats(track.centroid_m[a]), _floats(track.centroid_m[b])],
             "object_shift": _floats(displacement_details(path, track, a, b)),
             "object_moved_m": [round(moved.value, 6), round(moved.sigma, 6)],
-            "boxes_px": [_floats(track.bbox_xyxy_px[a]), _floats(track.bbox_xyxy_px[b])],
         }
+        boxes = track.bbox_xyxy_px[[a, b]]
+        if np.isfinite(boxes).all():
+            shared["boxes_px"] = [_floats(box) for box in boxes]
         answers = object_answers(path, track, a, b, config, scale_rel=scale_rel)
         facts += [_fact(clip_id, kind, track.object_id, i, j, answer, shared, config) for kind, answer in answers.items()]
     return facts

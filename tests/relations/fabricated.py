@@ -33,7 +33,13 @@ def smooth_poses(rng: np.random.Generator, *, length_m: float = 3.0, turn_deg: f
 
 
 def track(
-    centroids: np.ndarray, *, name: str = "obj_1", sigma_m: float = 0.03, size_m: float = 0.6, seed: int = 0, relative: float = 0.003
+    centroids: np.ndarray,
+    *,
+    name: str = "obj_1",
+    sigma_m: float = 0.03,
+    size_m: float = 0.6,
+    seed: int = 0,
+    relative: float = 0.003,
 ) -> ObjectTrack:
     """A cloud of 80 points that is carried along ``centroids`` (T, 3); always visible, always moving."""
     count = len(centroids)

@@ -1,0 +1,143 @@
+"""A split from which nobody can answer without the video."""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pytest
+
+from curation.audit.blind import blind_guessers
+from curation.questions import ask, select
+from curation.questions.exchange import option_values
+from curation.questions.options import least_ratio
+from curation.questions.select import label_of
+from schemas.config import QuestionsConfig
+from tests.questions.fabricated import DESCRIPTIONS, random_facts
+from tests.relations.fabricated import clip_row
+
+CONFIG = QuestionsConfig()
+Row = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def asked() -> list[Row]:
+    rows = []
+    for n in range(1300):
+        facts = random_facts(f"{n:016x}", np.random.default_rng(n))
+        rows += ask(clip_row(f"{n:016x}"), facts, DESCRIPTIONS, CONFIG, seed=0, run_id="run")
+    return rows
+
+
+@pytest.fixture(scope="module")
+def published(asked: list[Row]) -> list[Row]:
+    return select(asked, CONFIG, seed=0)
+
+
+@pytest.fixture(scope="module")
+def table(published: list[Row]) -> list[Row]:
+    return blind_guessers(published)
+
+
+def excess(table: list[Row]) -> dict[str, float]:
+    return {entry["guesser"]: entry["excess"] for entry in table if entry["kind"] == "all"}
+
+
+def test_no_blind_guesser_beats_chance_by_two_points(asked: list[Row], published: list[Row], table: list[Row]) -> None:
+    assert len(asked) > 28_000 and len(published) > 20_000
+    scores = excess(table)
+    assert len(scores) == 17
+    assert max(scores.values()) <= 0.02, scores
+
+
+def test_no_blind_guesser_beats_chance_on_any_kind(table: list[Row]) -> None:
+    for entry in table:
+        assert entry["excess"] <= max(0.02, 4 * entry["sigma"]), entry
+
+
+def test_the_unselected_rows_do_give_answers_away(asked: list[Row]) -> None:
+    """Or else the test above could not fail."""
+    scores = excess(blind_guessers(asked[::3]))
+    assert scores["typical_value"] > 0.1 and scores["majority_label"] > 0.05
+    for name in ("smallest", "largest", "nearest_to_mean", "half_or_double_present", "majority_letter", "longest_option"):
+        assert scores[name] < 0.02, (name, scores[name])
+
+
+def test_published_options_of_peers_would_be_caught(asked: list[Row]) -> None:
+    """Distractors within 25-175 % of the truth: the option nearest to the middle is right far too often."""
+    rng = np.random.default_rng(0)
+    spoiled = []
+    for row in asked[::4]:
+        if row["answer_value"] is None:
+            continue
+        truth = row["answer_value"] + 0.5
+        values = truth * np.array([rng.uniform(0.25, 0.8), rng.uniform(1.2, 1.75), rng.uniform(0.25, 0.8)])
+        place = "ABCD".index(row["answer"])
+        options = [f"{v:.2f} m" for v in np.insert(values, place, truth)]
+        spoiled.append({**row, "options": options, "answer_value": truth})
+    assert excess(blind_guessers(spoiled))["second_largest"] > 0.3
+
+
+def test_selection_depends_on_nothing_but_the_rows_and_the_seed(asked: list[Row], published: list[Row]) -> None:
+    part = asked[:4000]
+    before = copy.deepcopy(part)
+    shuffled = [part[n] for n in np.random.default_rng(0).permutation(len(part))]
+    assert select(part, CONFIG, seed=0) == select(shuffled, CONFIG, seed=0)
+    assert select(part, CONFIG, seed=0) != select(part, CONFIG, seed=1)
+    assert part == before
+
+
+def test_labels_are_even_among_the_rows_that_offer_the_same(published: list[Row]) -> None:
+    counts: Counter[tuple[Any, ...]] = Counter()
+    for row in published:
+        if row["answer_value"] is None:
+            offered = tuple(sorted(label_of(row, text) for text in row["options"]))
+            counts[row["kind"], offered, label_of(row)] += 1
+    for (kind, offered, label), count in counts.items():
+        for other in offered:
+            assert counts[kind, offered, other] == count, (kind, offered, label, other)
+
+
+def test_new_options_keep_letter_and_truth_and_stay_far_enough_apart(asked: list[Row], published: list[Row]) -> None:
+    before = {row["id"]: row for row in asked}
+    changed = 0
+    for row in published:
+        old = before[row["id"]]
+        assert (row["answer"], row["question"], row["answer_value"]) == (old["answer"], old["question"], old["answer_value"])
+        if row["answer_value"] is None:
+            assert row == old
+            continue
+        values, right = np.array(option_values(row)), "ABCD".index(row["answer"])
+        need = least_ratio(row["answer_value"], row["answer_sigma"], CONFIG)
+        ordered = np.sort(values)
+        assert need is not None and (ordered[1:] / ordered[:-1]).min() > 0.95 * need
+        assert abs(values[right] - row["answer_value"]) < 0.051
+        wrong = np.delete(values, right)
+        for error in (-3, 3):
+            measured = row["answer_value"] + error * row["answer_sigma"]
+            assert abs(measured - values[right]) < np.abs(measured - wrong).min()
+        assert row["answer_text"] == row["options"][right]
+        assert [line[3:] for line in row["messages"][0]["content"].split("\n")[2:6]] == row["options"]
+        changed += row["options"] != old["options"]
+    assert changed > 4000
+
+
+def test_wrong_numbers_are_right_numbers_of_other_rows_and_sets_hardly_repeat(published: list[Row]) -> None:
+    numeric = [row for row in published if row["answer_value"] is not None]
+    sets = Counter(tuple(sorted(row["options"])) for row in numeric)
+    assert sum(count for count in sets.values() if count > 1) < 0.02 * len(numeric)
+
+
+def test_few_rows_keep_what_they_came_with() -> None:
+    facts = random_facts("ab", np.random.default_rng(3))
+    rows = ask(clip_row("ab"), facts, DESCRIPTIONS, CONFIG, seed=0, run_id="run")
+    numeric = [row for row in rows if row["kind"] == "camera_distance"]
+    assert 0 < len(numeric) < 8
+    assert [row for row in select(rows, CONFIG, seed=0) if row["kind"] == "camera_distance"] == numeric
+
+
+def test_without_balance_everything_is_published(asked: list[Row]) -> None:
+    some = asked[:500]
+    assert select(some, QuestionsConfig(balance=False), seed=0) == sorted(some, key=lambda row: row["id"])

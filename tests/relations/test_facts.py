@@ -1,0 +1,196 @@
+"""What is asked, what is not, and how certain it claims to be."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from curation.geometry import pose, rotation_from_vector
+from curation.relations import KINDS, clip_facts
+from curation.relations.camera import camera_distance, direction_answer
+from curation.relations.objects import object_answers, object_camera_distance, object_distance
+from curation.relations.pairs import choose_pairs
+from curation.seeding import generator
+from schemas.camera import CameraPath, RelativeCameraPath
+from schemas.config import RelationsConfig
+from schemas.track import Fact, ObjectTrack
+from tests.relations.fabricated import FRAMES, QUESTION, TIMES_S, camera_path, smooth_poses, smooth_track, track
+
+CONFIG = RelationsConfig()
+
+
+def facts_of(path: CameraPath | RelativeCameraPath, tracks: list[ObjectTrack], seed: int = 0, **kwargs: object) -> list[Fact]:
+    return clip_facts("c0ffee", QUESTION, TIMES_S, path, tracks, CONFIG, seed=seed, **kwargs)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def moving() -> tuple[CameraPath, list[ObjectTrack]]:
+    rng = np.random.default_rng(5)
+    return camera_path(smooth_poses(rng)), [smooth_track(rng, "obj_1"), smooth_track(rng, "obj_2")]
+
+
+def test_facts_are_the_same_for_the_same_seed_and_differ_for_another(moving: tuple) -> None:
+    assert facts_of(*moving) == facts_of(*moving)
+    assert {f.fact_id for f in facts_of(*moving)} != {f.fact_id for f in facts_of(*moving, seed=1)}
+
+
+def test_a_moving_clip_has_facts_of_all_kinds_with_unique_ids(moving: tuple) -> None:
+    facts = facts_of(*moving)
+    assert {f.kind for f in facts} == set(KINDS)
+    assert len({f.fact_id for f in facts}) == len(facts)
+    assert any(f.frame_i == 0 and f.frame_j == len(QUESTION) - 1 for f in facts)
+    for fact in facts:
+        assert fact.frame_i < fact.frame_j
+        assert fact.unit == "m" and fact.value is not None
+        assert fact.label in KINDS[fact.kind].labels if KINDS[fact.kind].labels else fact.label == ""
+
+
+def test_an_object_is_only_asked_about_where_it_was_seen(moving: tuple) -> None:
+    path, (mover, _) = moving
+    visible = np.zeros(FRAMES, bool)
+    visible[30:60] = True
+    facts = facts_of(path, [dataclasses.replace(mover, visible=visible)])
+    seen = {q for q, m in enumerate(QUESTION) if 30 <= m < 60}
+    pairs = {(f.frame_i, f.frame_j) for f in facts if f.object_id}
+    assert pairs and {frame for pair in pairs for frame in pair} <= seen
+    assert (min(seen), max(seen)) in pairs
+
+
+def test_a_static_camera_is_asked_neither_distance_nor_direction() -> None:
+    path = camera_path(np.tile(np.eye(4), (FRAMES, 1, 1)), static=True)
+    facts = facts_of(path, [smooth_track(np.random.default_rng(0), "obj_1")])
+    mine = [f for f in facts if not f.object_id]
+    assert mine and not any(f.safe for f in mine)
+    assert {f.details["veto"] for f in mine} == {"static_camera"}
+    assert any(f.safe for f in facts if f.object_id)
+
+
+def test_an_object_that_stands_still_is_not_asked_about_motion_but_about_distance() -> None:
+    path = camera_path(smooth_poses(np.random.default_rng(1)))
+    centroids = np.tile([0.5, 0, 6.0], (FRAMES, 1)) + np.random.default_rng(2).normal(0, 0.02, (FRAMES, 3))
+    parked = dataclasses.replace(track(centroids, sigma_m=0.02), moving=np.zeros(FRAMES, bool))
+    facts = facts_of(path, [parked])
+    for kind in ("object_distance", "object_camera_lateral", "object_camera_longitudinal"):
+        mine = [f for f in facts if f.kind == kind]
+        assert mine and not any(f.safe for f in mine) and {f.details["veto"] for f in mine} == {"standstill"}
+    assert any(f.safe for f in facts if f.kind == "object_camera_distance")
+    assert any(f.safe for f in facts if f.kind == "object_camera_distance_change")
+
+
+def test_near_a_diagonal_no_direction_is_safe() -> None:
+    def margin(degrees: float, length: float = 5.0) -> float:
+        step = length * np.array([np.sin(np.radians(degrees)), 0, np.cos(np.radians(degrees))])
+        path = camera_path(np.stack([np.eye(4), pose(np.eye(3), step)]), sigma_m=0.001)
+        return direction_answer(path, 0, 1, CONFIG)[3]
+
+    assert margin(0) > 3 and margin(20) > 3 and margin(80) > 3
+    assert margin(40) < 0 and margin(45) < 0 and margin(50) < 0
+    assert margin(0, length=0.05) < 0
+
+
+def test_not_moving_is_only_said_far_below_the_change_that_counts_as_moving() -> None:
+    path = camera_path(np.tile(np.eye(4), (2, 1, 1)), static=True)
+
+    def answer(change: float, sigma: float) -> tuple[str, float]:
+        mover = track(np.array([[0, 0, 5.0], [0, 0, 5.0 + change]]), sigma_m=sigma, size_m=0.0)
+        _, label, _, margin, _ = object_answers(path, mover, 0, 1, CONFIG, scale_rel=0)["object_camera_distance_change"]
+        return label, margin
+
+    label, margin = answer(0.0, 0.02)
+    assert label == "not moving" and margin > 3
+    assert answer(0.0, 0.05)[1] < 3
+    for change in (0.16, -0.2, 0.25, -0.29):
+        assert answer(change, 0.005)[1] < 0
+    assert answer(1.0, 0.02) == ("farther", pytest.approx(0.7 / np.hypot(0.0283, 0.006), rel=0.01))
+    assert answer(-1.0, 0.02)[0] == "closer"
+
+
+def test_the_side_that_nobody_saw_vetoes_the_distance() -> None:
+    """Camera j sees the object from the front, camera i stood behind it."""
+    behind = pose(np.eye(3), np.array([0, 0, 12.0]))
+    path = camera_path(np.stack([np.eye(4), behind, np.eye(4)]))
+    mover = track(np.tile([0, 0, 6.0], (3, 1)))
+    answer = object_answers(path, mover, 1, 2, CONFIG, scale_rel=0)["object_camera_distance"]
+    assert answer[3] < 0 and answer[4]["veto"] == "other_side"
+    assert "veto" not in object_answers(path, mover, 0, 2, CONFIG, scale_rel=0)["object_camera_distance"][4]
+
+
+def test_an_assumed_calibration_widens_every_sigma(moving: tuple) -> None:
+    given_, assumed = facts_of(*moving), facts_of(*moving, assumed=("baseline_m",))
+    far = [n for n, f in enumerate(given_) if f.kind == "camera_distance" and f.value is not None and f.value > 1]
+    for n in far:
+        assert assumed[n].sigma > 5 * given_[n].sigma  # type: ignore[operator]
+        assert assumed[n].sigma == pytest.approx(np.hypot(given_[n].sigma, 0.05 * given_[n].value), rel=0.01)  # type: ignore[arg-type]
+
+
+def test_a_path_without_scale_gives_directions_without_values_and_nothing_else() -> None:
+    poses = smooth_poses(np.random.default_rng(7))
+    poses[:, :3, 3] = np.linspace(0, 1, FRAMES)[:, None] * [0.1, 0, 3.0]
+    relative = RelativeCameraPath(poses, np.full(FRAMES, 1.0), True, {})
+    facts = facts_of(relative, [])
+    assert {f.kind for f in facts} == {"camera_direction"}
+    assert all(f.value is None and f.sigma is None and f.unit == "" for f in facts)
+    assert any(f.safe for f in facts) and not any("camera_center" in f.details for f in facts)
+    doubtful = dataclasses.replace(relative, direction_sigma_deg=np.full(FRAMES, 30.0))
+    assert not any(f.safe for f in facts_of(doubtful, []))
+
+
+@given(seed=st.integers(0, 10_000), count=st.integers(2, 60), wanted=st.integers(1, 20))
+def test_pairs_are_distinct_apart_and_start_with_the_longest(seed: int, count: int, wanted: int) -> None:
+    frames = sorted(np.random.default_rng(seed).choice(90, count, replace=False).tolist())
+    pairs = choose_pairs(frames, wanted, np.random.default_rng(seed), min_span=4, apart=3)
+    if frames[-1] - frames[0] < 4:
+        assert pairs == []
+        return
+    assert pairs[0] == (frames[0], frames[-1]) and len(pairs) <= wanted
+    assert {frame for pair in pairs for frame in pair} <= set(frames)
+    for n, (i, j) in enumerate(pairs):
+        assert j - i >= 4
+        assert all(max(abs(i - a), abs(j - b)) >= 3 for a, b in pairs[:n])
+
+
+def test_spans_are_varied() -> None:
+    spans = [j - i for seed in range(50) for i, j in choose_pairs(list(range(32)), 12, generator(seed, "c", "p"), min_span=4)]
+    share = np.histogram(spans, bins=[4, 11, 18, 25, 32])[0] / len(spans)
+    assert share.min() > 0.12, share
+
+
+def test_claimed_sigmas_have_the_spread_of_the_errors() -> None:
+    """Poses and tracks are disturbed as their covariances say; the relations' errors must then be as large as claimed.
+
+    Independent errors are the worst case for a difference, so the spread is near 1 here and below it for correlated poses.
+    """
+    rng = np.random.default_rng(11)
+    true_poses = smooth_poses(rng)
+    true_track = smooth_track(rng, "obj_1", sigma_m=0.05)
+    path, i, j = camera_path(true_poses, sigma_m=0.02, sigma_rad=2e-3), 40, 90
+    errors: dict[str, list[float]] = {}
+    truth = _measured(camera_path(true_poses), true_track, i, j)
+    for _ in range(400):
+        noise = rng.normal(size=(FRAMES, 6)) * np.sqrt(np.diagonal(path.covariance, axis1=1, axis2=2))
+        poses = true_poses.copy()
+        poses[:, :3, 3] += noise[:, :3]
+        poses[:, :3, :3] = rotation_from_vector(noise[:, 3:]) @ true_poses[:, :3, :3]
+        shift = rng.normal(0, 0.05, (FRAMES, 3))
+        # a point is measured from its frame's camera, and lands in the world through that camera's wrong pose
+        local = np.einsum("tji,tmj->tmi", true_poses[:, :3, :3], true_track.points_m - true_poses[:, None, :3, 3])
+        points = np.einsum("tij,tmj->tmi", poses[:, :3, :3], local) + poses[:, None, :3, 3] + shift[:, None]
+        seen = dataclasses.replace(true_track, points_m=points, centroid_m=points.mean(1))
+        for name, estimate in _measured(dataclasses.replace(path, world_from_camera=poses), seen, i, j).items():
+            errors.setdefault(name, []).append((estimate[0] - truth[name][0]) / estimate[1])
+    for name, scores in errors.items():
+        assert 0.8 < np.std(scores) < 1.2, (name, np.std(scores))
+        assert np.mean(np.abs(scores) < 2) > 0.9, name
+
+
+def _measured(path: CameraPath, mover: ObjectTrack, i: int, j: int) -> dict[str, tuple[float, float]]:
+    estimates = {
+        "camera": camera_distance(path, i, j, scale_rel=0),
+        "object": object_distance(path, dataclasses.replace(mover, common_sigma_rel=0.0), i, j, scale_rel=0),
+        "between": object_camera_distance(path, dataclasses.replace(mover, common_sigma_rel=0.0), i, j, scale_rel=0),
+    }
+    return {name: (e.value, e.sigma) for name, e in estimates.items() if e is not None}
