@@ -56,8 +56,8 @@ class VideoConfig(Section):
     """Clips whose median frame has a lower mean luma (0..255) are rejected as ``too_dark``."""
     max_brightness: float = 240.0
     """The other end: ``too_bright``."""
-    max_blur: float = 0.45
-    """Clips whose median frame has a higher blur measure (0 sharp .. 1, ``curation.video.gates.blur``) are ``too_blurred``."""
+    max_blur_px: float = 4.0
+    """Clips whose edges are blurred by more (standard deviation, median frame) are ``too_blurred``; px of a 640 px wide eye."""
     max_vertical_px: float = 1.0
     """Largest vertical disparity of a rectified pair, median and spread, in pixels of a 640 px wide eye."""
 

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from curation.video.encode import ClipWriter, constant_rate
-from curation.video.gates import Stillness, blur, check_blur, check_light, small_gray
+from curation.video.gates import Stillness, blur_px, check_blur, check_light, small_gray
 from curation.video.layouts import Eyes, eye_view, plan_eyes
 from curation.video.reading import Picture, Pictures, open_pictures
 from curation.video.sampling import Motion, between, question_indices
@@ -170,7 +170,7 @@ def _judge(kept: _Kept, questions: list[int], config: VideoConfig) -> None:
     check_light(np.asarray(kept.luma), config)
     kept.stillness.check()
     some = [questions[int(i)] for i in np.linspace(0, len(questions) - 1, min(_JUDGED_FRAMES, len(questions)))]
-    check_blur(np.array([blur(kept.left[i]) for i in some]), config)
+    check_blur(np.array([blur_px(kept.left[i]) for i in some]), config)
     if kept.right is None:
         check_single([kept.left[i] for i in some[::2]])
         return

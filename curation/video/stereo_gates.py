@@ -9,12 +9,11 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from curation.video.gates import small_gray
+from curation.video.gates import REFERENCE_WIDTH, small_gray
 from schemas.camera import Array
 from schemas.config import VideoConfig
 from schemas.outcome import Rejected
 
-REFERENCE_WIDTH = 640  # disparities are judged in pixels of an eye this wide
 _FEATURES = 1000
 _RATIO = 0.8
 _MIN_MATCHES = 40
