@@ -39,7 +39,8 @@ class _Look:
         colour: index into COLOURS, or ``_UNCLEAR``.
         frame: question frame to point at it: early, and well visible.
         measured: the same as a measuring frame.
-        point: (u, v) inside its mask there, as shares of width and height.
+        across: horizontal middle of its mask there, as a share of the width.
+        point: (u, v) inside its mask there, as shares of width and height; None where others cover it.
         size_m: diagonal of its points' middle 80 %, NaN where unknown.
     """
 
@@ -47,14 +48,15 @@ class _Look:
     colour: int
     frame: int
     measured: int
-    point: tuple[float, float]
+    across: float
+    point: tuple[float, float] | None
     size_m: float
     looks: tuple[int, ...]
 
 
 def describe(frames: ClipFrames, tracks: Sequence[ObjectTrack]) -> list[Description]:
     """One description per track, in order; its text is empty where none fits that object alone."""
-    looks = [_look(frames, track) for track in tracks]
+    looks = [_look(frames, tracks, track) for track in tracks]
     texts: list[str] = []
     for track, look in zip(tracks, looks, strict=True):
         texts.append("" if look is None else _words(frames, tracks, looks, track, look))
@@ -80,27 +82,36 @@ def _words(
             size = _size_word(look, namesakes)
             if size and all(other.colour == look.colour for other in namesakes):
                 return f"the {size} {name} object"
-        side = _side(look.point[0])
+        side = _side(look.across)
         if side and not any(_side(u) == side for u in rivals) and not _same_place(tracks, namesakes, look, side, frames):
             return f"the {name} object ({side} of the view at frame {look.frame})"
-    return _pointed(frames, tracks, track, look)
+    return _pointed(look)
 
 
-def _pointed(frames: ClipFrames, tracks: Sequence[ObjectTrack], track: ObjectTrack, look: _Look) -> str:
-    """Words that point at the object; unique, unless another object's mask lies at the same point."""
+def _pointed(look: _Look) -> str:
+    """Words that point at the object by its place in the picture; "" where it shows no part clear of the others."""
+    if look.point is None:
+        return ""
     u, v = look.point
-    for other in tracks:
-        if other.object_id == track.object_id or other.masks[look.measured] is None:
-            continue
-        mask = cv2.dilate(_mask(other, look.measured), np.ones((9, 9), np.uint8))
-        if mask[int(v * mask.shape[0]), int(u * mask.shape[1])]:
-            return ""
     colour = f"{COLOURS[look.colour]} " if look.colour != _UNCLEAR else ""
     place = f"{round(100 * u)}% from the left and {round(100 * v)}% from the top of the view"
     return f"the {colour}object (about {place} at frame {look.frame})"
 
 
-def _look(frames: ClipFrames, track: ObjectTrack) -> _Look | None:
+def _point(tracks: Sequence[ObjectTrack], track: ObjectTrack, measured: int) -> tuple[float, float] | None:
+    """The innermost place (u, v) of the object's mask, as shares of width and height, clear of all other masks."""
+    free = _mask(track, measured)
+    for other in tracks:
+        if other.object_id != track.object_id and other.masks[measured] is not None:
+            free = free & (1 - cv2.dilate(_mask(other, measured), np.ones((5, 5), np.uint8)))
+    depth = cv2.distanceTransform(np.pad(free, 1), cv2.DIST_L2, 5)[1:-1, 1:-1]
+    if depth.max() < 3:  # a rounded percentage would miss it
+        return None
+    row, column = np.unravel_index(int(np.argmax(depth)), depth.shape)
+    return (float(column) + 0.5) / depth.shape[1], (float(row) + 0.5) / depth.shape[0]
+
+
+def _look(frames: ClipFrames, tracks: Sequence[ObjectTrack], track: ObjectTrack) -> _Look | None:
     areas = {q: _area(track, int(m)) for q, m in enumerate(frames.question) if track.visible[m] and track.masks[m] is not None}
     areas = {q: area for q, area in areas.items() if area >= _MIN_PIXELS}
     if not areas:
@@ -113,11 +124,21 @@ def _look(frames: ClipFrames, track: ObjectTrack) -> _Look | None:
     # the earliest frame that shows at least half of what the best one shows
     frame = next(q for q in ordered if areas[q] >= 0.5 * max(areas.values()))
     measured = int(frames.question[frame])
-    mask = np.pad(_mask(track, measured), 1)
-    depth = cv2.distanceTransform(mask, cv2.DIST_L2, 5)[1:-1, 1:-1]
-    row, column = np.unravel_index(int(np.argmax(depth)), depth.shape)
-    point = ((column + 0.5) / depth.shape[1], (row + 0.5) / depth.shape[0])
-    return _Look(track.object_id, best if clear else _UNCLEAR, frame, measured, point, _size(track, measured), tuple(looks))
+    return _Look(
+        track.object_id,
+        best if clear else _UNCLEAR,
+        frame,
+        measured,
+        _centre(track, measured, frames.camera.width),
+        _point(tracks, track, measured),
+        _size(track, measured),
+        tuple(looks),
+    )
+
+
+def _centre(track: ObjectTrack, measured: int, width: int) -> float:
+    columns = np.flatnonzero(_mask(track, measured).any(0))
+    return float(columns[0] + columns[-1] + 1) / 2 / width
 
 
 def _colour_of(frames: ClipFrames, track: ObjectTrack, measured: int) -> int:

@@ -1,0 +1,199 @@
+"""Chains of thought, cold-start and reinforcement rows."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from curation.questions import ask
+from curation.reasoning import motion_score, reason, reason_clip, reinforcement_row
+from curation.reasoning.chain import states
+from curation.reasoning.evidence import evidence
+from curation.relations.kinds import KINDS
+from schemas.config import QuestionsConfig, ReasoningConfig
+from schemas.tables import RFT, ST_COT
+from schemas.track import Fact
+from tests.questions.fabricated import DESCRIPTIONS, random_facts
+from tests.relations.fabricated import clip_row
+
+Row = dict[str, Any]
+WORDS = {d.object_id: d.text for d in DESCRIPTIONS}
+
+
+@pytest.fixture(scope="module")
+def chains() -> list[tuple[Row, Fact]]:
+    """Every question of a few clips, reasoned in two ways."""
+    out = []
+    for n in range(12):
+        facts = random_facts(f"{n:016x}", np.random.default_rng(n))
+        known = {fact.fact_id: fact for fact in facts}
+        clip = clip_row(f"{n:016x}")
+        for row in ask(clip, facts, DESCRIPTIONS, QuestionsConfig(), seed=0, run_id="run"):
+            fact = known[row["fact_ids"][0]]
+            for path in range(2):
+                made = reason(row, fact, clip, WORDS.get(fact.object_id, ""), seed=0, path=path)
+                assert made is not None
+                out.append((made, fact))
+    return out
+
+
+def test_template_text_earns_the_full_reward(chains: list) -> None:
+    assert {row["kind"] for row, _ in chains} == set(KINDS)
+    for row, _ in chains:
+        assert row["reward"] == pytest.approx(1.0), row["response"]
+        parts = (row["reward_accuracy"], row["reward_format"], row["reward_camera"], row["reward_object"])
+        assert parts == pytest.approx((1, 1, 1, 1))
+
+
+def test_rows_fit_the_published_table(chains: list) -> None:
+    table = pa.Table.from_pylist([row for row, _ in chains], schema=ST_COT)
+    assert table.num_rows == len(chains)
+    assert all(set(row) == set(ST_COT.names) for row, _ in chains)
+
+
+def test_the_states_are_those_of_the_fact_both_or_neither(chains: list) -> None:
+    for row, fact in chains:
+        kind = KINDS[row["kind"]]
+        for column, needed, lines in (
+            ("camera_center", kind.needs_camera, "Camera Center"),
+            ("object_center", kind.needs_object, "Object Center"),
+        ):
+            stated = re.findall(rf"^- {lines}: (.*)$", row["thinking"], re.MULTILINE)
+            assert len(stated) == 2
+            if needed:
+                assert np.allclose(row[column], fact.details[column], atol=0.0051)
+                assert [np.fromstring(s.strip("[]"), sep=",").tolist() for s in stated] == row[column]
+            else:
+                assert row[column] is None and stated == ["null", "null"]
+
+
+def test_the_response_is_what_a_trainer_parses(chains: list) -> None:
+    for row, _ in chains:
+        assert row["response"].startswith("<thinking>\n")
+        assert row["response"].endswith(f"</thinking>\n<answer>{row['answer']}</answer>")
+        assert [turn["role"] for turn in row["messages"]] == ["system", "user", "assistant"]
+        assert row["messages"][2]["content"] == row["response"]
+        user = row["messages"][1]["content"].split("\n")
+        assert user[0] == "<video>" and "<thinking>" in user[-1] and "<answer>" in user[-1]
+        assert row["thinking"].count("**Spatial State (Initial Frame):**") == 1
+        assert row["thinking"].count("**Spatial State (Final Frame):**") == 1
+
+
+def test_the_prose_argues_without_coordinates(chains: list) -> None:
+    for row, _ in chains:
+        prose = [line for line in row["thinking"].split("\n") if not line.startswith(("- ", "**"))]
+        assert len(prose) == 5  # anchors, start, progression, end, synthesis
+        text = " ".join(prose)
+        assert not re.search(r"\[|\]|coordinate|\bx\b|\bz\b|[=+*]|sqrt", text), text
+        assert "{" not in text and "  " not in text and "None" not in text
+        assert text.count(" m ") + text.count(" m.") + text.count(" m,") + text.count(" m:") <= 1
+
+
+def test_the_conclusion_names_the_label_that_is_right_and_the_option(chains: list) -> None:
+    for row, fact in chains:
+        last = row["thinking"].split("\n")[-1]
+        assert re.search(rf"\b{row['answer']}\b", last)
+        if fact.label:
+            word = {"not moving": "same distance"}.get(fact.label, fact.label)
+            others = {"closer": "farther", "farther": "closer", "left": "right", "right": "left"}
+            assert word in last and others.get(fact.label, "¬") not in last
+        else:
+            assert re.search(r"about [\d.]+ m", last)
+
+
+def test_two_paths_differ_and_the_same_path_repeats(chains: list) -> None:
+    texts: dict[str, set[str]] = {}
+    for row, _ in chains:
+        texts.setdefault(row["id"], set()).add(row["thinking"])
+    assert Counter(map(len, texts.values()))[2] > 0.95 * len(texts)
+    row, fact = chains[0]
+    question = {key: value for key, value in row.items() if key in ("id", "question", "options", "answer", "answer_text",
+                "answer_value", "kind")}  # fmt: skip
+    again = [reason(question, fact, clip_row(fact.clip_id), "", seed=0) for _ in range(2)]
+    assert again[0] == again[1]
+
+
+def fact_with(**details: Any) -> Fact:
+    base = {
+        "times_s": [0.0, 3.0],
+        "turn_deg": [0.0, 0.0, 0.0],
+        "camera_center": [[0.0, 0, 0], [0.0, 0, 1.0]],
+        "camera_shift": [0.0, 0.0, 1.0],
+        "camera_moved_m": [1.0, 0.01],
+        "object_center": [[0.0, 0, 6.0], [0.0, 0, 4.0]],
+        "object_moved_m": [2.0, 0.1],
+        "boxes_px": [[300.0, 150, 340, 250], [300.0, 120, 340, 280]],
+    }
+    return Fact("c", "object_camera_lateral", "obj_1", "", 0, 10, 0.5, "m", "right", 0.05, 9.0, 3.0, base | details)
+
+
+@pytest.mark.parametrize(
+    "shift, expected",
+    [([1.0, 0, 0], "right"), ([-1.0, 0, 0], "left"), ([0, 1.0, 0], "down"), ([0, -1.0, 0], "up"), ([0, 0, 1.0], "forward"),
+     ([0, 0, -1.0], "backward"), ([0.9, 0, 1.0], "")],
+)  # fmt: skip
+def test_evidence_tells_the_cameras_motion(shift: list[float], expected: str) -> None:
+    length = float(np.linalg.norm(shift))
+    assert evidence(fact_with(camera_shift=shift, camera_moved_m=[length, 0.01]), clip_row()).camera == expected
+
+
+def test_evidence_tells_turns_by_the_right_hand_rule_of_opencv_axes() -> None:
+    for turn, expected in (([0, 15.0, 0], "right"), ([0, -15.0, 0], "left"), ([15.0, 0, 0], "up"), ([-15.0, 0, 0], "down")):
+        assert evidence(fact_with(turn_deg=turn), clip_row()).turn == expected
+    assert evidence(fact_with(turn_deg=[2.0, 3.0, 0]), clip_row()).turn == ""
+
+
+def test_evidence_tells_a_still_camera_and_what_the_outline_does() -> None:
+    still = evidence(fact_with(camera_moved_m=[0.02, 0.01]), clip_row())
+    assert still.camera == "none"
+    assert still.size == "about a quarter" and still.growth == pytest.approx(1.6)
+    assert still.scale == "about one and a half times as tall" and still.place == "in the middle of the picture"
+    cut = evidence(fact_with(boxes_px=[[300.0, 150, 340, 250], [0.0, 120, 40, 280]]), clip_row())
+    assert cut.growth is None and "cut off" in cut.scale
+
+
+def test_an_apparent_motion_that_misleads_is_said_to_mislead() -> None:
+    """The object goes right in the scene, while its outline drifts to the left because the camera moves."""
+    boxes = [[300.0, 150, 340, 250], [200.0, 150, 240, 250]]
+    question = {"id": "q", "question": "Which way?", "options": ["Left", "Right"], "answer": "B", "answer_text": "Right",
+                "answer_value": None, "kind": "object_camera_lateral"}  # fmt: skip
+    for box, expected in ((boxes, True), (boxes[::-1], False)):
+        made = reason(question, fact_with(boxes_px=box), clip_row(), "the red object", seed=0)
+        assert made is not None
+        assert ("misleading" in made["thinking"] or "seems to go the other way" in made["thinking"]) is expected
+
+
+def test_a_clip_gets_its_cap_of_chains_spread_over_kinds_and_all_its_reinforcement_rows() -> None:
+    facts = random_facts("ab", np.random.default_rng(4))
+    clip = clip_row("ab")
+    rows = ask(clip, facts, DESCRIPTIONS, QuestionsConfig(), seed=0, run_id="run")
+    chains, reinforcement = reason_clip(clip, rows, facts, DESCRIPTIONS, ReasoningConfig(max_per_clip=7, paths=2), seed=0)
+    assert len(chains) == 14 and {row["kind"] for row in chains} == set(KINDS)
+    assert [row["id"] for row in reinforcement] == sorted(row["id"] for row in rows)
+    table = pa.Table.from_pylist(reinforcement, schema=RFT)
+    assert all(len(solution) == 1 for solution in table.column("solution").to_pylist())
+    known = {fact.fact_id: fact for fact in facts}
+    for row in reinforcement:
+        (solution,) = row["solution"]
+        assert solution["answer"] == row["answer"] and (solution["camera_center"], solution["object_center"]) == states(
+            known[row["fact_ids"][0]]
+        )
+        assert [turn["role"] for turn in row["messages"]] == ["system", "user"]
+
+
+def test_the_motion_score_counts_certain_metres_of_camera_and_object() -> None:
+    assert motion_score(fact_with()) == pytest.approx(0.98 + 1.8)
+    assert motion_score(fact_with(camera_moved_m=[0.01, 0.01], object_moved_m=[0.1, 0.2])) == 0.0
+
+
+def test_a_fact_without_scale_is_not_reasoned_about() -> None:
+    relative = dataclasses.replace(fact_with(), kind="camera_direction", object_id="", value=None)
+    del relative.details["camera_center"]
+    assert reason({"id": "q"}, relative, clip_row(), "", seed=0) is None
+    assert reinforcement_row({"id": "q"}, relative) is None
