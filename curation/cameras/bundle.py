@@ -66,7 +66,18 @@ class Tracks:
             values.append(part)
         cut = Tracks(np.concatenate(starts), np.concatenate(values), np.tile(self.parent, len(starts)))
         enough = np.isfinite(cut.uvd[..., 0]).sum(axis=1) >= least
-        return _left_aligned(cut.select(enough & np.isfinite(cut.uvd[..., 2]).any(axis=1)))
+        return cut.select(enough & np.isfinite(cut.uvd[..., 2]).any(axis=1)).left_aligned()
+
+    def left_aligned(self) -> Tracks:
+        """Rows shifted so that column 0 is measured, without columns that no row uses."""
+        measured = np.isfinite(self.uvd[..., 0])
+        lead = np.argmax(measured, axis=1)
+        length = self.uvd.shape[1]
+        index = lead[:, None] + np.arange(length)[None]
+        rows = np.take_along_axis(self.uvd, np.minimum(index, length - 1)[..., None], axis=1)
+        rows[index >= length] = np.nan
+        used = max(1, int(np.max(np.where(np.isfinite(rows[..., 0]), np.arange(length) + 1, 0), initial=1)))
+        return Tracks(self.start + lead, rows[:, :used], self.parent)
 
 
 @dataclass(frozen=True)
@@ -96,18 +107,6 @@ class Adjusted:
         """Formal uncertainty of the offset; infinite where it was not solved for."""
         poses = 6 * (len(self.world_from_camera) - 1)
         return float(np.sqrt(self.covariance[-1, -1])) if len(self.covariance) > poses else float("inf")
-
-
-def _left_aligned(tracks: Tracks) -> Tracks:
-    """Shift rows so that column 0 is measured, and cut columns that no row uses."""
-    measured = np.isfinite(tracks.uvd[..., 0])
-    lead = np.argmax(measured, axis=1)
-    length = tracks.uvd.shape[1]
-    index = lead[:, None] + np.arange(length)[None]
-    rows = np.take_along_axis(tracks.uvd, np.minimum(index, length - 1)[..., None], axis=1)
-    rows[index >= length] = np.nan
-    used = max(1, int(np.max(np.where(np.isfinite(rows[..., 0]), np.arange(length) + 1, 0), initial=1)))
-    return Tracks(tracks.start + lead, rows[:, :used], tracks.parent)
 
 
 @dataclass(frozen=True)

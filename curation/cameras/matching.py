@@ -181,13 +181,14 @@ GRID = (16, 10)  # cells over which corners are spread (columns, rows)
 
 def cell_counts(points: Float[Array, "n 2"], width: int, height: int) -> Array:
     """Number of points in each cell of the grid over an image, flattened."""
-    return np.bincount(_cell(points, width, height), minlength=GRID[0] * GRID[1])
+    return np.bincount(cell_of(points, width, height), minlength=GRID[0] * GRID[1])
 
 
-def _cell(points: Array, width: int, height: int) -> Array:
+def cell_of(points: Float[Array, "n k"], width: int, height: int) -> Array:
+    """Number of the grid cell that each point (u, v, ...) lies in."""
     column = np.clip(points[:, 0] * GRID[0] // width, 0, GRID[0] - 1).astype(int)
     row = np.clip(points[:, 1] * GRID[1] // height, 0, GRID[1] - 1).astype(int)
-    return column * GRID[1] + row
+    return np.asarray(column * GRID[1] + row)
 
 
 def detect_corners(
@@ -245,7 +246,7 @@ def detect_corners(
         return np.zeros((0, 2))
     corners = np.concatenate(found)
     pixels = from_opencv(corners[:, :2].astype(float))
-    cell = _cell(pixels, width, height)
+    cell = cell_of(pixels, width, height)
     order = np.lexsort((-corners[:, 2], cell))
     ordered = cell[order]
     rank = np.arange(len(order)) - np.searchsorted(ordered, ordered) + cell_counts(held, width, height)[ordered]

@@ -112,22 +112,23 @@ def _predict(points: Array, camera: Intrinsics, baseline_m: float, turn: Array, 
     return np.stack([u, v, camera.fx * baseline_m / z], axis=1), np.concatenate([-by_ray, by_ray @ skew(h)], axis=2)
 
 
-def _link(points: Array, uvd: Array, camera: Intrinsics, baseline_m: float) -> tuple[Array | None, Array]:
-    """Pose of a frame from mapped points and their places in it, and which of them agree with it. None if there is none."""
+def fit_motion(points: Array, uvd: Array, camera: Intrinsics, baseline_m: float) -> tuple[Array | None, Array]:
+    """Pose of a frame from world points and their (u, v, d) in it, and which of them agree with it. None if there is none."""
     none = np.zeros(len(points), bool)
     if len(points) < MIN_LINKS:
         return None, none
+    vote = _voters(uvd, camera)
     matrix = opencv_camera_matrix(camera.fx, camera.fy, camera.cx, camera.cy)
     # From here on OpenCV: the matrix above holds the half-pixel shift, so the pixels must too.
-    pixels = to_opencv(uvd[:, :2])
+    pixels = to_opencv(uvd[vote, :2])
     found, rotation, translation, inliers = cv2.solvePnPRansac(
-        points, pixels, matrix, None, iterationsCount=_RANSAC_ROUNDS, reprojectionError=_RANSAC_PX, confidence=0.9999,
+        points[vote], pixels, matrix, None, iterationsCount=_RANSAC_ROUNDS, reprojectionError=_RANSAC_PX, confidence=0.9999,
         flags=cv2.SOLVEPNP_P3P,
     )  # fmt: skip
     if not found or inliers is None or len(inliers) < 4:
         return None, none
     camera_from_world = pose(rotation_from_vector(rotation[:, 0]), translation[:, 0])
-    rows = inliers[:, 0]
+    rows = vote[inliers[:, 0]]
     guess = fit_pose(points[rows], uvd[rows], camera, baseline_m, inverse(camera_from_world))
     agree = _agreeing(points, uvd, camera, guess)
     if agree.sum() < 4:
@@ -137,6 +138,18 @@ def _link(points: Array, uvd: Array, camera: Intrinsics, baseline_m: float) -> t
     if agree.sum() < MIN_LINKS or agree.mean() < MIN_LINK_RATIO:
         return None, agree
     return fitted, agree
+
+
+def _voters(uvd: Array, camera: Intrinsics) -> Array:
+    """Corners that choose the motion: of every image cell as many as of any other, where it has them.
+
+    The static world is the motion that explains most of the *image*; counting corners would let a textured van outvote it.
+    """
+    cell = matching.cell_of(uvd, camera.width, camera.height)
+    order = np.argsort(cell, kind="stable")
+    rank = np.arange(len(order)) - np.searchsorted(cell[order], cell[order])
+    counts = np.bincount(cell)
+    return np.sort(order[rank < max(4, int(np.median(counts[counts > 0])))])
 
 
 def _agreeing(points: Array, uvd: Array, camera: Intrinsics, world_from_camera: Array) -> Array:
@@ -223,7 +236,7 @@ def _pose_frame(
     uvd = np.concatenate([uv, disparity[:, None]], axis=1)
     # Corners that have disagreed before (those on movers) do not vote: the static world that was there first stays.
     use = ok & known & (state.score[rows] >= 0)
-    fitted, agree = _link(state.point[rows][use], uvd[use], camera, baseline_m)
+    fitted, agree = fit_motion(state.point[rows][use], uvd[use], camera, baseline_m)
     if fitted is None:
         return None
     every = ok & known
@@ -252,8 +265,8 @@ def _replenish(state: _Map, left: Array, right: Array, corners: int, max_dispari
     """Add corners where there are none; returns their rows and (u, v, d)."""
     alive = np.flatnonzero(state.alive)
     height, width = left.shape
-    # A cell counts no more corners than its share, twice over: a van full of corners does not stand for the whole image.
-    share = 2 * corners // (matching.GRID[0] * matching.GRID[1]) + 1
+    # A cell counts no more corners than its share and a half: a van full of corners does not stand for the whole image.
+    share = int(1.5 * corners / (matching.GRID[0] * matching.GRID[1])) + 1
     missing = corners - int(np.minimum(matching.cell_counts(state.uv[alive], width, height), share).sum())
     none = np.zeros(0, int), np.zeros((0, 3))
     if missing < 0.15 * corners:
@@ -279,6 +292,16 @@ def _map_points(state: _Map, rows: Array, uvd: Array, camera: Intrinsics, baseli
     old = state.weight[rows]
     state.point[rows] = (np.nan_to_num(state.point[rows]) * old[:, None] + point * weight[:, None]) / (old + weight)[:, None]
     state.weight[rows] = old + weight
+
+
+def reversed_in_time(found: Odometry) -> Odometry:
+    """The odometry of a clip from that of the clip played backwards (and the other way round)."""
+    poses = found.world_from_camera[::-1]
+    tracks, count = found.tracks, len(poses)
+    length = tracks.uvd.shape[1]
+    flipped = Tracks(count - tracks.start - length, tracks.uvd[:, ::-1], tracks.parent).left_aligned()
+    ratio, links = np.r_[1.0, found.link_ratio[:0:-1]], np.r_[0, found.links[:0:-1]]
+    return Odometry(inverse(poses[0]) @ poses, found.posed[::-1], flipped, ratio, links)
 
 
 def _assemble(seen: list[tuple[Array, Array]], count: int) -> Tracks:

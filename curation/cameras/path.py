@@ -10,7 +10,7 @@ import numpy as np
 from curation.cameras import matching, static, trust
 from curation.cameras.bundle import Adjusted, Tracks, adjust
 from curation.cameras.calibrate import POSITION_INFLATION, ROTATION_INFLATION, applied_offset
-from curation.cameras.odometry import Odometry, follow
+from curation.cameras.odometry import Odometry, follow, reversed_in_time
 from curation.geometry import pose, rotation_from_vector, vector_from_rotation
 from schemas.camera import Array, CameraPath, Intrinsics
 from schemas.clip import ClipFrames
@@ -48,7 +48,19 @@ def estimate_path(frames: ClipFrames, config: CamerasConfig, *, seed: int = 0) -
     still = static.stillness(left, right, camera, baseline_m, reach_px)
     if still.static:
         return _static_path(len(left), still)
-    found = follow(left, right, camera, baseline_m, config.corners, reach_px)
+    try:
+        return _path(follow(left, right, camera, baseline_m, config.corners, reach_px), camera, baseline_m, config, seed)
+    except Rejected as first:
+        # Played backwards, the clip may begin where the view is clear (a van that fills the image at first drives off).
+        try:
+            found = follow(left[::-1], right[::-1], camera, baseline_m, config.corners, reach_px)
+            return _path(reversed_in_time(found), camera, baseline_m, config, seed)
+        except Rejected:
+            raise first from None
+
+
+def _path(found: Odometry, camera: Intrinsics, baseline_m: float, config: CamerasConfig, seed: int) -> CameraPath:
+    """Adjust, calibrate and check what the front end found."""
     tracks, adjusted = _without_misfits(found, camera, baseline_m)
     pieces = tracks.pieces(_PIECE)
     adjusted = adjust(pieces, adjusted.world_from_camera, camera, baseline_m, offset_px=adjusted.offset_px, solve_offset=True)
@@ -58,7 +70,8 @@ def estimate_path(frames: ClipFrames, config: CamerasConfig, *, seed: int = 0) -
         adjusted = adjust(pieces, adjusted.world_from_camera, camera, baseline_m, sigma_px=adjusted.sigma_px)
         start = replace(adjusted, offset_px=0.0)
         halves = trust.split_halves(pieces, start, camera, baseline_m, solve_offset=False, seed=seed)
-    return _checked(found, tracks, adjusted, halves, offset_px, offset_sigma_px, config)
+    rival = trust.rival_motion(found.tracks, adjusted.world_from_camera, camera, baseline_m)
+    return _checked(found, tracks, adjusted, halves, offset_px, offset_sigma_px, rival, config)
 
 
 def _static_path(count: int, still: static.Stillness) -> CameraPath:
@@ -91,7 +104,7 @@ def _without_misfits(found: Odometry, camera: Intrinsics, baseline_m: float) -> 
 
 def _checked(
     found: Odometry, tracks: Tracks, adjusted: Adjusted, halves: trust.Halves, offset_px: float, offset_sigma_px: float,
-    config: CamerasConfig,
+    rival: tuple[float, float], config: CamerasConfig,
 ) -> CameraPath:  # fmt: skip
     """Put doubt on the path, refuse it or return it, with the frames that had no pose interpolated."""
     count = len(adjusted.world_from_camera)
@@ -113,6 +126,8 @@ def _checked(
         "kept_ratio": float(kept),
         "min_link_ratio": float(found.link_ratio.min()),
         "min_links": links,
+        "rival_motion": rival[0],
+        "worst_rival_motion": rival[1],
         "noise_d_px": adjusted.sigma_px[1],
         "offset_px": offset_px,
         "unposed_frames": int((~found.posed).sum()),
@@ -125,6 +140,7 @@ def _checked(
         link_ratio=stats["min_link_ratio"],
         kept_ratio=kept,
         links=links,
+        rival=rival,
     )
     poses, covariance = _filled(found.posed, adjusted.world_from_camera, covariance)
     return CameraPath(poses, covariance, False, offset_px, offset_sigma_px, adjusted.sigma_px[0], stats)

@@ -7,12 +7,18 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from curation.cameras import matching
 from curation.cameras.bundle import Adjusted, Tracks, adjust
+from curation.cameras.odometry import fit_motion
+from curation.geometry import inverse, transform
 from schemas.camera import Array, Intrinsics
 from schemas.config import CamerasConfig
 from schemas.outcome import Rejected
 
 MIN_LINKS = 50
+MAX_RIVAL = 0.5  # over the clip
+MAX_RIVAL_PAIR = 2.0  # for a while a mover may cover more of the image than the static world, if the clip as a whole is clear
+_EXPLAINED_PX = 2.0  # over a gap of frames: the drift of a track is inside
 
 
 @dataclass(frozen=True)
@@ -62,8 +68,54 @@ def frame_links(tracks: Tracks, frames: int) -> Array:
     return np.bincount(tracks.start[row] + column, minlength=frames - 1)[: frames - 1]
 
 
+def rival_motion(
+    tracks: Tracks, world_from_camera: Float[Array, "t 4 4"], camera: Intrinsics, baseline_m: float
+) -> tuple[float, float]:
+    """How much of the image another rigid motion explains, relative to what the path explains: 0 none, 1 as much.
+
+    A van that fills half of the image is as rigid as the street. Which of the two stands still, no residual can tell; the
+    share of the image over the whole clip is the only witness, and where that is close the path must not be believed.
+
+    Returns:
+        The ratio of the image areas summed over pairs of frames all along the clip, and the largest of a single pair.
+    """
+    count = len(world_from_camera)
+    gap = min(10, count - 1)
+    areas, rivals = [], []
+    for s in range(0, count - gap, max(1, gap // 2)):
+        column_s, column_t = s - tracks.start, s + gap - tracks.start
+        rows = np.flatnonzero((column_s >= 0) & (column_t < tracks.uvd.shape[1]))
+        before, after = tracks.uvd[rows, column_s[rows]], tracks.uvd[rows, column_t[rows]]
+        both = np.isfinite(before).all(axis=1) & np.isfinite(after[:, 0]) & (before[:, 2] > 0.5)
+        before, after = before[both], after[both]
+        points = camera.unproject(before[:, :2], camera.fx * baseline_m / before[:, 2])
+        seen = camera.project(transform(inverse(world_from_camera[s + gap]) @ world_from_camera[s], points))
+        with np.errstate(invalid="ignore"):
+            explained = np.linalg.norm(seen - after[:, :2], axis=1) < _EXPLAINED_PX
+        areas.append(_cells(before[explained], camera))
+        other, rival = ~explained, 0
+        if _cells(before[other], camera) > 0.2 * areas[-1]:
+            agree = fit_motion(points[other], after[other], camera, baseline_m)[1]
+            rival = _cells(before[other][agree], camera)
+        rivals.append(rival)
+    return sum(rivals) / max(sum(areas), 1), max(r / max(a, 1) for r, a in zip(rivals, areas, strict=True))
+
+
+def _cells(points: Array, camera: Intrinsics) -> int:
+    """Number of image cells that hold at least two of the points."""
+    return int((matching.cell_counts(points, camera.width, camera.height) >= 2).sum())
+
+
 def veto(
-    config: CamerasConfig, *, length_m: float, error_m: float, sigma_m: float, link_ratio: float, kept_ratio: float, links: int
+    config: CamerasConfig,
+    *,
+    length_m: float,
+    error_m: float,
+    sigma_m: float,
+    link_ratio: float,
+    kept_ratio: float,
+    links: int,
+    rival: tuple[float, float],
 ) -> None:
     """Refuse a path that its own evidence does not carry.
 
@@ -75,9 +127,10 @@ def veto(
         link_ratio: least share of a frame's corners that agreed with its pose.
         kept_ratio: share of the corners that the adjustment explains.
         links: least number of corners shared by two consecutive frames.
+        rival: see ``rival_motion``.
 
     Raises:
-        Rejected: ``pose_few_tracks``, ``pose_outliers`` or ``pose_uncertain``.
+        Rejected: ``pose_few_tracks``, ``pose_outliers``, ``pose_ambiguous`` or ``pose_uncertain``.
     """
     if links < MIN_LINKS:
         raise Rejected("pose_few_tracks", f"two consecutive frames share {links} static corners, expected {MIN_LINKS}")
@@ -86,6 +139,12 @@ def veto(
             "pose_outliers",
             f"the path explains {link_ratio:.2f} of the corners of its worst frame and {kept_ratio:.2f} of all, "
             f"expected {config.min_inlier_ratio:.2f}",
+        )
+    if rival[0] > MAX_RIVAL or rival[1] > MAX_RIVAL_PAIR:
+        raise Rejected(
+            "pose_ambiguous",
+            f"a second rigid motion explains {rival[0]:.2f} of the image area that the path explains ({rival[1]:.2f} at worst), "
+            f"expected at most {MAX_RIVAL:.2f} ({MAX_RIVAL_PAIR:.2f})",
         )
     limit = max(config.max_relative_error * length_m, config.max_error_m)
     if not (error_m <= limit and sigma_m <= limit):
