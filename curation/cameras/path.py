@@ -70,7 +70,7 @@ def _path(found: Odometry, camera: Intrinsics, baseline_m: float, config: Camera
         adjusted = adjust(pieces, adjusted.world_from_camera, camera, baseline_m, sigma_px=adjusted.sigma_px)
         start = replace(adjusted, offset_px=0.0)
         halves = trust.split_halves(pieces, start, camera, baseline_m, solve_offset=False, seed=seed)
-    rival = trust.rival_motion(found.tracks, adjusted.world_from_camera, camera, baseline_m)
+    rival = trust.rival_motion(found.tracks, adjusted.world_from_camera, camera, baseline_m, offset_px)
     return _checked(found, tracks, adjusted, halves, offset_px, offset_sigma_px, rival, config)
 
 

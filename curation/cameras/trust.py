@@ -18,7 +18,8 @@ from schemas.outcome import Rejected
 MIN_LINKS = 50
 MAX_RIVAL = 0.5  # over the clip
 MAX_RIVAL_PAIR = 2.0  # for a while a mover may cover more of the image than the static world, if the clip as a whole is clear
-_EXPLAINED_PX = 2.0  # over a gap of frames: the drift of a track is inside
+_EXPLAINED_PX = 2.0  # over a gap of frames: the drift of a track is inside ...
+_DOUBT_PX = 0.3  # ... and what this error of the disparity does to the place where the point is expected
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def frame_links(tracks: Tracks, frames: int) -> Array:
 
 
 def rival_motion(
-    tracks: Tracks, world_from_camera: Float[Array, "t 4 4"], camera: Intrinsics, baseline_m: float
+    tracks: Tracks, world_from_camera: Float[Array, "t 4 4"], camera: Intrinsics, baseline_m: float, offset_px: float
 ) -> tuple[float, float]:
     """How much of the image another rigid motion explains, relative to what the path explains: 0 none, 1 as much.
 
@@ -88,10 +89,13 @@ def rival_motion(
         before, after = tracks.uvd[rows, column_s[rows]], tracks.uvd[rows, column_t[rows]]
         both = np.isfinite(before).all(axis=1) & np.isfinite(after[:, 0]) & (before[:, 2] > 0.5)
         before, after = before[both], after[both]
-        points = camera.unproject(before[:, :2], camera.fx * baseline_m / before[:, 2])
-        seen = camera.project(transform(inverse(world_from_camera[s + gap]) @ world_from_camera[s], points))
+        disparity = np.maximum(before[:, 2] + offset_px, 0.3)
+        points, nearer = (camera.unproject(before[:, :2], camera.fx * baseline_m / d) for d in (disparity, disparity + _DOUBT_PX))
+        later_from_now = inverse(world_from_camera[s + gap]) @ world_from_camera[s]
+        seen, seen_nearer = (camera.project(transform(later_from_now, p)) for p in (points, nearer))
         with np.errstate(invalid="ignore"):
-            explained = np.linalg.norm(seen - after[:, :2], axis=1) < _EXPLAINED_PX
+            tolerance = _EXPLAINED_PX + np.linalg.norm(seen_nearer - seen, axis=1)
+            explained = np.linalg.norm(seen - after[:, :2], axis=1) < tolerance
         areas.append(_cells(before[explained], camera))
         other, rival = ~explained, 0
         if _cells(before[other], camera) > 0.2 * areas[-1]:
