@@ -168,7 +168,7 @@ class Host:
 
 
 class LocalRunner:
-    """Runs tasks on ``workers`` hosts. Replies come in the order in which tasks end."""
+    """Runs tasks on ``workers`` hosts, which stay for the next tasks. Replies come in the order in which tasks end."""
 
     def __init__(self, workers: int, preload: tuple[str, ...] = ()) -> None:
         self.workers = workers or len(os.sched_getaffinity(0))
@@ -182,20 +182,29 @@ class LocalRunner:
         for task in tasks:
             todo.put(task)
         total = todo.qsize()
-        hosts = [Host(self._preload) for _ in range(min(self.workers, total))]
+        while len(self._hosts) < min(self.workers, total):
+            self._hosts.append(Host(self._preload))
         stop = threading.Event()
-        threads = [threading.Thread(target=_work, args=(host, todo, done, stop), daemon=True) for host in hosts]
+        threads = [threading.Thread(target=_work, args=(host, todo, done, stop), daemon=True) for host in self._hosts]
+        finished = False
         try:
             for thread in threads:
                 thread.start()
             for _ in range(total):
                 yield done.get()
+            finished = True
         finally:
             stop.set()
-            for host in hosts:
-                host.close()
+            if not finished:
+                self.close()
             for thread in threads:
                 thread.join(5)
+
+    def close(self) -> None:
+        """End the hosts, and with them whatever they run."""
+        hosts, self._hosts = self._hosts, []
+        for host in hosts:
+            host.close()
 
 
 def _work(host: Host, todo: queue.SimpleQueue[Task], done: queue.SimpleQueue[tuple[Task, Reply]], stop: threading.Event) -> None:

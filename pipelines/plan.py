@@ -30,6 +30,10 @@ class Runner(Protocol):
         """Yield every task once, with its reply."""
         ...
 
+    def close(self) -> None:
+        """Let go of processes; ``run`` may be called no more."""
+        ...
+
 
 @dataclass(frozen=True)
 class Loss:

@@ -85,8 +85,15 @@ class _Run:
 
     def carry_out(self, *, dry_run: bool) -> int:
         """Plan, then preview or do the work; the exit status."""
+        runner = self.runner()
         try:
-            runner = self.runner()
+            return self.with_runner(runner, dry_run=dry_run)
+        finally:
+            runner.close()
+
+    def with_runner(self, runner: Runner, *, dry_run: bool) -> int:
+        """The rest of ``carry_out``."""
+        try:
             plan = self.plan(runner)
         except KeyboardInterrupt:
             print("\ninterrupted while looking for clips; the same command continues there", flush=True)
@@ -169,9 +176,8 @@ class _Run:
         config = masked(self.job.config.model_dump(mode="json"))
         phases = {stage.name: stage.after_selection for stage in self.stages}
         known = {"clips": [spec.clip_id for spec in plan.clips], "stages": phases, "losses": loss_counts(plan.losses)}
-        write_json(
-            self.job.output / names.LEDGER / "plan.json", known | {"sources": plan.sources, "started_unix_s": self.started}
-        )
+        known |= {"sources": plan.sources, "started_unix_s": self.started}
+        write_json(self.job.output / names.LEDGER / "plan.json", known, sort=False)
         write_text(self.job.output / names.CONFIG, yaml.safe_dump(config, sort_keys=False))
 
     def begin(self) -> None:

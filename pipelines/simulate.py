@@ -121,7 +121,7 @@ def main(argv: list[str] | None = None) -> int:
         ]  # fmt: skip
         arguments.output.mkdir(parents=True, exist_ok=True)
     except (ValueError, OSError) as error:
-        console.print(f"[red]error:[/red] {error}")
+        console.print(f"[red]error:[/red] {error}", markup=True)
         return 2
     before = sum(is_finished(arguments.output / s.name) for s in scenarios)
     failed = run(scenarios, arguments.output, arguments.format, arguments.depth, arguments.workers, console)

@@ -1,0 +1,158 @@
+"""One bad task costs one task."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from pipelines.local_runner import WORKER_ENV, LocalRunner, Reply, Task
+
+
+def act(payload: dict[str, Any], begin: Callable[[str], None]) -> Any:
+    """What a test task does; runs in the child."""
+    import ctypes
+    import signal
+    import subprocess
+    import sys
+
+    begin("first")
+    if payload.get("stage"):
+        begin(payload["stage"])
+    match payload["does"]:
+        case "return":
+            return {"value": payload.get("value"), "pid": os.getpid()}
+        case "raise":
+            raise LookupError("nothing there")
+        case "segfault":
+            ctypes.string_at(0)
+        case "abort":
+            print("native words", flush=True)
+            os.abort()
+        case "exit":
+            os._exit(3)
+        case "kill_host":
+            os.kill(os.getppid(), signal.SIGKILL)
+            time.sleep(30)
+        case "memory":
+            return len(bytearray(payload["bytes"]))
+        case "hang":
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(100)"])
+            Path(payload["file"]).write_text(f"{os.getpid()} {child.pid}")
+            time.sleep(100)
+        case "orphan":
+            subprocess.Popen([sys.executable, "-c", "import time; time.sleep(100)"])
+            return {"children": [p.pid for p in psutil.Process().children()]}
+        case "threads":
+            import threading
+
+            names = sorted(Path(f"/proc/self/task/{t}/comm").read_text().strip() for t in os.listdir("/proc/self/task"))
+            return {"threads": names, "python": threading.active_count(), "env": {k: os.environ.get(k) for k in WORKER_ENV}}
+        case "big":
+            return "x" * 3_000_000
+        case "loud":
+            print("y" * 5_000_000)
+            return "done"
+    return None
+
+
+def tasks(*payloads: dict[str, Any], timeout_s: float = 20.0, memory_gb: float = 0.0) -> list[Task]:
+    return [Task(str(n), f"{__name__}:act", p, timeout_s, memory_gb) for n, p in enumerate(payloads)]
+
+
+def replies(work: list[Task], workers: int = 1, preload: tuple[str, ...] = ()) -> list[Reply]:
+    runner = LocalRunner(workers, preload)
+    found = {task.id: reply for task, reply in runner.run(work)}
+    runner.close()
+    return [found[task.id] for task in work]
+
+
+def gone(pid: int, within_s: float = 5.0) -> bool:
+    deadline = time.monotonic() + within_s
+    while time.monotonic() < deadline:
+        if not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def test_every_way_to_die_costs_one_task_and_names_its_stage() -> None:
+    order = ["segfault", "abort", "exit", "raise", "kill_host", "return"]
+    segfault, abort, leave, error, kill_host, fine = replies(tasks(*({"does": d, "stage": f"in_{d}"} for d in order)))
+    assert segfault.failed and segfault.failed.kind == "crashed" and "SIGSEGV" in segfault.failed.message
+    assert "string_at" in segfault.failed.message, "the Python stack of the crash belongs in the message"
+    assert segfault.stage == "in_segfault"
+    assert abort.failed and "SIGABRT" in abort.failed.message and "native words" in abort.failed.message
+    assert leave.failed and leave.failed.kind == "crashed" and "exit code 3" in leave.failed.message
+    assert error.failed and (error.failed.kind, error.failed.message) == ("LookupError", "nothing there")
+    assert kill_host.failed and kill_host.failed.kind == "crashed" and "host" in kill_host.failed.message
+    assert fine.failed is None and fine.result["value"] is None
+
+
+def test_a_hang_is_ended_with_everything_it_started(tmp_path: Path) -> None:
+    file = tmp_path / "pids"
+    started = time.monotonic()
+    (reply,) = replies(tasks({"does": "hang", "file": str(file)}, timeout_s=1.5))
+    assert reply.failed and reply.failed.kind == "timeout"
+    assert time.monotonic() - started < 10
+    assert all(gone(int(pid)) for pid in file.read_text().split())
+
+
+def test_memory_is_capped_per_task() -> None:
+    small, large, after = replies(
+        tasks({"does": "memory", "bytes": 10**8}, {"does": "memory", "bytes": 3 * 2**30}, {"does": "return"}, memory_gb=1.0)
+    )
+    assert small.result == 10**8
+    assert large.failed and large.failed.kind == "MemoryError"
+    assert after.failed is None
+
+
+def test_what_a_task_leaves_running_is_ended() -> None:
+    (reply,) = replies(tasks({"does": "orphan"}))
+    assert reply.result["children"] and all(gone(pid) for pid in reply.result["children"])
+
+
+def test_every_task_has_a_process_of_its_own_with_one_thread() -> None:
+    first, second = replies(tasks({"does": "threads"}, {"does": "return"}), preload=("numpy", "cv2", "pyarrow.parquet"))
+    assert first.result["threads"] == [first.result["threads"][0]], "a host that forks must not have threads"
+    assert set(first.result["env"].values()) == {"1", "background_thread:false"}
+    assert second.result["pid"] not in (None, os.getpid())
+
+
+def test_large_results_and_loud_tasks_pass() -> None:
+    big, loud = replies(tasks({"does": "big"}, {"does": "loud"}))
+    assert len(big.result) == 3_000_000
+    assert loud.result == "done" and len(loud.log) <= 6000
+
+
+def test_cost_is_that_of_the_task() -> None:
+    (reply,) = replies(tasks({"does": "memory", "bytes": 3 * 10**8}))
+    assert 280 < reply.peak_mb < 1000 and reply.cpu_s > 0 and reply.seconds > 0
+
+
+def test_leaving_the_loop_ends_the_workers(tmp_path: Path) -> None:
+    file = tmp_path / "pids"
+    work = tasks({"does": "return"}, {"does": "hang", "file": str(file)}, timeout_s=60)
+    running = LocalRunner(2).run(work)
+    next(running)
+    deadline = time.monotonic() + 10
+    while not file.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    running.close()  # type: ignore[attr-defined]
+    assert gone(int(file.read_text().split()[0]))
+
+
+def test_results_do_not_depend_on_the_number_of_workers() -> None:
+    work = tasks(*({"does": "return", "value": n} for n in range(6)))
+    assert [r.result["value"] for r in replies(work, 1)] == [r.result["value"] for r in replies(work, 3)] == list(range(6))
+
+
+@pytest.mark.parametrize("workers", [0])
+def test_zero_workers_means_one_per_core(workers: int) -> None:
+    assert LocalRunner(workers).workers == len(os.sched_getaffinity(0))
