@@ -30,7 +30,6 @@ class Motion:
         duration_s: length of the clip.
         curvature: turn per metre of path, rad/m.
         spin_rad_s: turn in place.
-        lift_m: amplitude of a hop (0: stays on the ground).
         facing_rad: direction the body faces, relative to its direction of travel.
         phase: of the profile, where it has one (start of the standstill, share of the clip).
     """
@@ -42,7 +41,6 @@ class Motion:
     duration_s: float
     curvature: float = 0.0
     spin_rad_s: float = 0.0
-    lift_m: float = 0.0
     facing_rad: float = 0.0
     phase: float = 0.3
 
@@ -74,8 +72,7 @@ class Motion:
         x = self.start_xz[0] + forward * sn + side * c
         z = self.start_xz[1] + forward * c - side * sn
         spin = self.spin_rad_s * t if self.profile == "turn" else 0.0
-        y = -self.lift_m * abs(np.sin(2 * np.pi * t)) if self.lift_m else 0.0
-        return pose(yaw(self.heading_rad + turn + spin + self.facing_rad), np.array([x, y, z]))
+        return pose(yaw(self.heading_rad + turn + spin + self.facing_rad), np.array([x, 0.0, z]))
 
 
 def yaw(angle_rad: float) -> Float[Array, "3 3"]:

@@ -93,7 +93,10 @@ class _Draft:
         bend = float(rng.uniform(-0.35, 0.35)) if curved else 0.0
         spin = float(rng.uniform(0.4, 1.2) * rng.choice([-1, 1])) if profile == "turn" else 0.0
         facing = float(rng.uniform(-np.pi, np.pi)) if kind in ("crate", "board", "cone", "pole", "barrel") else 0.0
-        trial = Motion((0.0, 0.0), heading, profile, length, self.duration, bend, spin, facing, float(rng.uniform(0.25, 0.45)))
+        trial = Motion(
+            (0.0, 0.0), heading, profile, length, self.duration,
+            curvature=bend, spin_rad_s=spin, facing_rad=facing, phase=float(rng.uniform(0.25, 0.45)),
+        )  # fmt: skip
         start = target - trial.at(when)[:3, 3]
         return replace(trial, start_xz=(float(start[0]), float(start[2])))
 
