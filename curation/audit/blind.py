@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from curation.questions.exchange import option_values
 from curation.questions.options import LETTERS
-from curation.questions.select import label_of
+from curation.questions.rows import label_of, option_values
 from schemas.camera import Array
 
 Row = dict[str, Any]

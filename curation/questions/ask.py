@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from curation.questions.options import LETTERS, label_set, ladder, listed
+from curation.questions.options import LETTERS, Letters, label_set, ladder, listed
 from curation.questions.wordings import Wordings, wordings
 from curation.relations.kinds import KINDS
 from curation.seeding import generator
@@ -39,7 +39,7 @@ def ask(
     rng = generator(seed, clip["clip_id"], "questions")
     queues = _queues(facts, words, config, rng.random(len(facts)).tolist())
     text = wordings()
-    letters = _Letters(rng)
+    letters = Letters(rng)
     rows: list[dict[str, Any]] = []
     while queues and len(rows) < config.max_per_clip:
         for kind in list(queues):
@@ -73,20 +73,6 @@ def _queues(facts: Sequence[Fact], words: dict[str, str], config: QuestionsConfi
     return {kind: [fact for _, _, fact in sorted(queue, key=lambda e: e[:2])] for kind, queue in queues.items() if queue}
 
 
-class _Letters:
-    """Letters in randomly permuted rounds, so that each is used equally often, for every number of options."""
-
-    def __init__(self, rng: Any) -> None:
-        self._rng = rng
-        self._left: dict[int, list[int]] = {}
-
-    def next(self, count: int) -> int:
-        """Where to put the right one of ``count`` options."""
-        if not self._left.get(count):
-            self._left[count] = self._rng.permutation(count).tolist()
-        return self._left[count].pop()
-
-
 def _shuffled(items: Sequence[str], right: int, place: int, draws: list[float]) -> list[str]:
     """``items`` in random order, with number ``right`` at ``place``."""
     wrong = [(draw, item) for n, (draw, item) in enumerate(zip(draws, items, strict=False)) if n != right]
@@ -102,7 +88,7 @@ def _row(
     config: QuestionsConfig,
     text: Wordings,
     draws: list[float],
-    letters: _Letters,
+    letters: Letters,
     run_id: str,
 ) -> dict[str, Any] | None:
     kind = KINDS[fact.kind]

@@ -13,6 +13,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from schemas.config import QuestionsConfig
 
 NUMBERS = 4
@@ -23,6 +25,20 @@ _ROUNDING = 1.1  # share by which neighbours stand farther apart than doubt alon
 def listed(options: Sequence[str]) -> str:
     """The options as lines of a question: ``A. ...``."""
     return "\n".join(f"{letter}. {option}" for letter, option in zip(LETTERS, options, strict=False))
+
+
+class Letters:
+    """Letters in randomly permuted rounds, so that each is used equally often, for every number of options."""
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        self._rng = rng
+        self._left: dict[int, list[int]] = {}
+
+    def next(self, count: int) -> int:
+        """Where to put the right one of ``count`` options."""
+        if not self._left.get(count):
+            self._left[count] = self._rng.permutation(count).tolist()
+        return self._left[count].pop()
 
 
 @dataclass(frozen=True)
@@ -84,7 +100,7 @@ CHANGE_SETS: tuple[tuple[str, ...], ...] = (("closer", "farther", "not moving"),
 
 
 def label_set(kind: str, label: str, labels: tuple[str, ...], draw: float) -> tuple[str, ...]:
-    """The labels offered beside the true one: one of a few sets that hold it. ``select`` balances the truths of each set."""
+    """The labels offered with the true one: one of a few sets that hold it. ``select`` chooses anew, seeing the whole run."""
     sets = {"camera_direction": DIRECTION_SETS, "object_camera_distance_change": CHANGE_SETS}.get(kind, (labels,))
     fitting = [s for s in sets if label in s]
     return fitting[int(draw * len(fitting))]

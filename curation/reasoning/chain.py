@@ -10,7 +10,7 @@ import jinja2
 import yaml
 
 from curation.questions.options import listed
-from curation.questions.select import label_of
+from curation.questions.rows import label_of
 from curation.reasoning.evidence import Evidence, evidence
 from curation.reasoning.reward import reward
 from curation.relations.kinds import KINDS

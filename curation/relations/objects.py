@@ -112,7 +112,9 @@ def object_answers(
     change = object_camera_distance_change(path, track, i, j, scale_rel=scale_rel)
     if change is not None:
         label, margin = _change_label(change[0], config)
-        details = {"nearest_m": [round(change[1], 6), round(change[2], 6)]}
+        details: dict[str, Any] = {"nearest_m": [round(change[1], 6), round(change[2], 6)]}
+        if not _middle_agrees(path, track, i, j, label, config):
+            details["veto"] = "parts_disagree"
         out["object_camera_distance_change"] = _answer(change[0], label, margin, details)
 
     axes = (("object_camera_lateral", 0, ("left", "right")), ("object_camera_longitudinal", 2, ("closer", "farther")))
@@ -130,6 +132,13 @@ def _change_label(change: Estimate, config: RelationsConfig) -> tuple[str, float
     if still >= moving:
         return "not moving", still
     return ("farther" if change.value > 0 else "closer"), moving
+
+
+def _middle_agrees(path: CameraPath, track: ObjectTrack, i: int, j: int, label: str, config: RelationsConfig) -> bool:
+    """Whether the distance to the centroid changed the same way: a long object that passes may come nearer with one end only."""
+    ranges = [float(np.linalg.norm(track.centroid_m[k] - path.centers_m[k])) for k in (i, j)]
+    change = ranges[1] - ranges[0]
+    return abs(change) < config.moving_m if label == "not moving" else (change > 0) == (label == "farther")
 
 
 def _other_side(path: CameraPath, track: ObjectTrack, i: int, j: int, config: RelationsConfig) -> dict[str, Any]:

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco
 
-from curation.objects.describe import COLOURS, colour_names, describe
+from curation.objects.colours import COLOURS, colour_names
+from curation.objects.describe import describe
 from schemas.camera import Intrinsics
 from schemas.clip import ClipFrames
 from schemas.track import ObjectTrack

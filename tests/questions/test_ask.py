@@ -11,9 +11,8 @@ import pyarrow as pa
 import pytest
 
 from curation.questions import ask
-from curation.questions.exchange import option_values
 from curation.questions.options import ladder, least_ratio
-from curation.questions.select import label_of
+from curation.questions.rows import label_of, option_values
 from curation.questions.wordings import WORDINGS, wordings
 from curation.relations.kinds import KINDS
 from schemas.config import QuestionsConfig

@@ -119,6 +119,14 @@ def test_the_side_that_nobody_saw_vetoes_the_distance() -> None:
     assert "veto" not in object_answers(path, mover, 0, 2, CONFIG, scale_rel=0)["object_camera_distance"][4]
 
 
+def test_a_long_object_that_comes_nearer_with_one_end_only_is_not_asked_about() -> None:
+    path = camera_path(np.tile(np.eye(4), (2, 1, 1)), static=True)
+    train = track(np.array([[0, 0, 20.0], [1.0, 0, 20.5]]), sigma_m=0.02, size_m=1.0)
+    train.points_m[1, 0] = [0, 0, 12.0]
+    _, label, _, margin, details = object_answers(path, train, 0, 1, CONFIG, scale_rel=0)["object_camera_distance_change"]
+    assert label == "closer" and margin < 0 and details["veto"] == "parts_disagree"
+
+
 def test_an_assumed_calibration_widens_every_sigma(moving: tuple) -> None:
     given_, assumed = facts_of(*moving), facts_of(*moving, assumed=("baseline_m",))
     far = [n for n, f in enumerate(given_) if f.kind == "camera_distance" and f.value is not None and f.value > 1]
