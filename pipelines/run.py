@@ -175,7 +175,11 @@ class _Run:
 
         config = masked(self.job.config.model_dump(mode="json"))
         phases = {stage.name: stage.after_selection for stage in self.stages}
-        known = {"clips": [spec.clip_id for spec in plan.clips], "stages": phases, "losses": loss_counts(plan.losses)}
+        known: dict[str, Any] = {
+            "clips": [spec.clip_id for spec in plan.clips],
+            "stages": phases,
+            "losses": loss_counts(plan.losses),
+        }
         known |= {"sources": plan.sources, "started_unix_s": self.started}
         write_json(self.job.output / names.LEDGER / "plan.json", known, sort=False)
         write_text(self.job.output / names.CONFIG, yaml.safe_dump(config, sort_keys=False))

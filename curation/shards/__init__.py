@@ -1,4 +1,5 @@
 """Per-clip tables -> the published dataset folder.
 
-``publish`` writes it, ``products`` reads and writes what a stage measured of one clip, ``rows`` turns values into rows.
+``publish`` writes it, ``load`` reads it; ``products`` reads and writes what a stage measured of one clip, ``rows`` turns
+values into rows.
 """

@@ -26,7 +26,7 @@ def _front_matter(counts: dict[str, Any]) -> str:
     configs = [
         {
             "config_name": name,
-            "data_files": [{"split": split, "path": f"{name}/{split}-*.parquet"} for split in splits],
+            "data_files": [{"split": split, "path": f"{name}/{split}-*.parquet"} for split in _declared(splits)],
             **({"default": True} if name == "sft" else {}),
         }
         for name, splits in counts["rows"].items()
@@ -44,6 +44,11 @@ def _front_matter(counts: dict[str, Any]) -> str:
         "configs": configs,
     }
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=True).rstrip()
+
+
+def _declared(splits: dict[str, int]) -> list[str]:
+    """Splits with rows; all of them where none has any. ``load_dataset`` cannot load a split without rows unless it streams."""
+    return [split for split, rows in splits.items() if rows] or list(splits)
 
 
 def _columns() -> dict[str, list[str]]:

@@ -27,8 +27,13 @@ def table_of(rows: Sequence[dict[str, Any]], schema: pa.Schema) -> pa.Table:
 
 
 def write_table(path: Path, table: pa.Table) -> None:
-    """Write one Parquet file. Content-defined chunks let the Hub store what two versions of a dataset share only once."""
-    pq.write_table(table, path, row_group_size=ROW_GROUP, use_content_defined_chunking=True, write_page_index=True)
+    """Write one Parquet file. Content-defined chunks let the Hub store what two versions of a dataset share only once.
+
+    A table without rows becomes a file without row groups: ``datasets`` cannot read a row group without rows.
+    """
+    with pq.ParquetWriter(path, table.schema, use_content_defined_chunking=True, write_page_index=True) as writer:
+        if table.num_rows:
+            writer.write_table(table, row_group_size=ROW_GROUP)
 
 
 def read_table(path: Path, schema: pa.Schema | None = None) -> pa.Table:
