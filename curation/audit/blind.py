@@ -93,6 +93,7 @@ def blind_guessers(rows: Iterable[Row]) -> list[dict[str, Any]]:
         "typical_value": (_fit_typical, numeric),
         "typical_value_of_span": (_fit_typical_span, numeric),
         "words_of_question": (_fit_words, labelled),
+        "value_from_words": (_fit_value_words, numeric),
     }
     for name, (fit, population) in learners.items():
         parts = [[row for row in population if halves[row["clip_id"]] == half] for half in (0, 1)]
@@ -195,3 +196,29 @@ def _fit_typical(train: Sequence[Row], key: Callable[[Row], Any] = lambda row: r
 
 def _fit_typical_span(train: Sequence[Row]) -> Callable[[Row], str]:
     return _fit_typical(train, lambda row: (row["kind"], (row["frame_j"] - row["frame_i"]) // 8))
+
+
+def _fit_value_words(train: Sequence[Row]) -> Callable[[Row], str]:
+    """Ridge regression of the logarithm of the answer on the words of the question; the nearest option to what it says."""
+    counts = Counter(word for row in train for word in _words(row))
+    column = {word: n for n, (word, count) in enumerate(counts.most_common(400)) if count >= 5}
+
+    def features(rows: Sequence[Row]) -> Float[Array, "n w"]:
+        out = np.zeros((len(rows), len(column)))
+        for n, row in enumerate(rows):
+            out[n, [column[word] for word in _words(row) if word in column]] = 1
+        return out
+
+    x, y = features(train), np.log([max(row["answer_value"], 1e-9) for row in train])
+    middle = x.mean(0)
+    weights = np.linalg.solve((x - middle).T @ (x - middle) + 5 * np.eye(len(column)), (x - middle).T @ (y - y.mean()))
+
+    def guess(row: Row) -> str:
+        expected = float(y.mean() + (features([row])[0] - middle) @ weights)
+        return LETTERS[int(np.argmin(np.abs(np.log(np.maximum(option_values(row), 1e-9)) - expected)))]
+
+    return guess
+
+
+def _words(row: Row) -> set[str]:
+    return {row["kind"], *row["question"].lower().split()}
