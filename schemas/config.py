@@ -183,6 +183,8 @@ class RunConfig(Section):
     """Cores that Ray reserves for a clip."""
     gpus_per_clip: float = Field(default=0.0, ge=0)
     """GPUs that Ray reserves for a clip; learned backends need a share of one."""
+    nodes_timeout_s: float = Field(default=600.0, ge=0)
+    """How long to wait for a Ray cluster to bring a node that is large enough for a clip."""
     max_failure_rate: float = Field(default=0.5, ge=0, le=1)
     """The run exits non-zero when a larger share of clips *failed* (rejections do not count)."""
     max_attempts: int = Field(default=3, ge=1)

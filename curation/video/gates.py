@@ -15,7 +15,7 @@ _BLUR_WIDTH = 320
 _SCALES_PX = (1.0, 4.0)
 _CELLS = 40
 _IDENTICAL = 0.02  # mean difference in grey levels
-_CODEC_CHANGE = 4.0
+_CODEC_CHANGE = 8.0
 
 
 def small_gray(rgb: UInt8[Array, "h w 3"], width: int) -> UInt8[Array, "small_h small_w"]:
@@ -41,7 +41,7 @@ def blur_px(rgb: UInt8[Array, "h w 3"]) -> float:
             ratio = min(coarse / fine, 0.999) ** 2
             variance = (_SCALES_PX[1] ** 2 * ratio - _SCALES_PX[0] ** 2) / (1 - ratio)
             worst = max(worst, float(np.sqrt(max(0.0, variance))))
-    return worst * REFERENCE_WIDTH / gray.shape[1]
+    return float(worst * REFERENCE_WIDTH / gray.shape[1])
 
 
 def _smooth(gray: Float32[Array, "h w"], sigma: float, axis: int) -> Float32[Array, "h w"]:
@@ -89,7 +89,7 @@ class Stillness:
     def check(self) -> None:
         """Refuse a ``frozen`` clip: most frames repeat the one before to the last pixel, and no part ever changes.
 
-        What changes by less than four grey levels, averaged over a cell of 1/40 of the width, is the codec.
+        What changes by less than eight grey levels, averaged over a cell of 1/40 of the width, is the codec.
         """
         if not self._steps or (np.median(self._steps) <= _IDENTICAL and self._most < _CODEC_CHANGE):
             same = float(np.mean(np.asarray(self._steps) <= _IDENTICAL)) if self._steps else 1.0

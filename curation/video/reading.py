@@ -95,6 +95,8 @@ def _container(path: Path) -> Iterator[Any]:
     with container:
         if not container.streams.video:
             raise Rejected("no_video_track", f"{path.name!r} holds no video track ({len(container.streams)} other streams)")
+        if container.streams.video[0].codec_context is None:
+            raise Rejected("unreadable_video", f"{path.name!r} is of a codec that is not known here; convert it to H.264")
         yield container
 
 
@@ -157,8 +159,9 @@ def _packet_times(path: Path) -> list[float]:
         times: list[float] = []
         try:
             for packet in container.demux(stream):
-                if packet.pts is not None:
-                    times.append(float((packet.pts - (stream.start_time or 0)) * stream.time_base))
+                ticks = packet.pts if packet.pts is not None else packet.dts
+                if ticks is not None:
+                    times.append(float((ticks - (stream.start_time or 0)) * stream.time_base))
         except (av.FFmpegError, OSError):
             return sorted(times)  # the file breaks off here
         return sorted(times)

@@ -17,7 +17,6 @@ from schemas.camera import Array
 from schemas.outcome import Rejected
 
 _SMALL_WIDTH = 128
-_PAD = 2  # AdaptiveDetector judges a frame by two neighbours on either side, so it is blind at both ends
 _LONG_GAP_S = 1.0
 
 # Dissimilarity (1 - correlation) of neighbours after the motion between them was undone. Inside shots of the real clips
@@ -82,31 +81,27 @@ class _Cuts:
     """Where shots change: PySceneDetect's adaptive detector, and what motion between two pictures cannot explain.
 
     The detector compares pixel by pixel and misses cuts in footage that moves much (10 of 210 between the clips tried);
-    the comparison after undoing the motion missed none of them.
+    the comparison after undoing the motion missed none of them, and it also sees the first and last pictures.
     """
 
     def __init__(self) -> None:
         self._detector = AdaptiveDetector(min_scene_len=1)
         self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
-        self._fed = 0
         self._found: set[int] = set()
         self._change: list[float] = []
-        self._last: UInt8[Array, "h w 3"] | None = None
         self._gray: UInt8[Array, "h w"] | None = None
 
     def add(self, rgb: UInt8[Array, "h w 3"]) -> None:
         """The next picture."""
         gray = cv2.GaussianBlur(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), (0, 0), 0.8)
         self._change.append(self._unexplained(gray))
-        first, self._gray = self._last is None, gray
-        self._last = np.ascontiguousarray(rgb[..., ::-1])
-        for _ in range(1 + _PAD * first):
-            self._feed()
+        self._gray = gray
+        at = FrameTimecode(len(self._change) - 1, fps=30.0)  # only counts frames
+        cuts = self._detector.process_frame(at, np.ascontiguousarray(rgb[..., ::-1]))
+        self._found.update(int(cut.frame_num) for cut in cuts)
 
     def found(self) -> set[int]:
         """Indices of the pictures that begin a shot; after the last picture."""
-        for _ in range(_PAD if self._last is not None else 0):
-            self._feed()
         change = np.asarray(self._change)
         out = set(self._found)
         for i in np.flatnonzero(change > _JUMP):
@@ -114,12 +109,6 @@ class _Cuts:
             if change[i] > _CUT or (len(around) >= 2 and change[i] > _JUMP_RATIO * np.median(around)):
                 out.add(int(i))
         return out
-
-    def _feed(self) -> None:
-        assert self._last is not None
-        cuts = self._detector.process_frame(FrameTimecode(self._fed, fps=30.0), self._last)
-        self._found.update(int(cut.frame_num) - _PAD for cut in cuts)
-        self._fed += 1
 
     def _unexplained(self, gray: UInt8[Array, "h w"]) -> float:
         """Dissimilarity to the picture before, with the motion between them undone; 0 where there is too little to see."""
@@ -170,7 +159,7 @@ def spans(line: Timeline, usable: Bool[Array, "n"], trim_s: float, min_luma: flo
         if start > 0 or 0 in line.lost:
             first = int(np.searchsorted(line.times_s, line.times_s[start] + trim_s - 1e-9))
         if end < count or count in line.lost:
-            last = int(np.searchsorted(line.times_s, line.times_s[end - 1] + line.interval_s - trim_s + 1e-9))
+            last = int(np.searchsorted(line.times_s, line.times_s[end - 1] + line.interval_s - trim_s - 1e-9))
         first = min(first, end)
         reason = ("", "too_dark", "too_bright")[state[start]]
         yield Span(start, end, first, max(first, min(last, end)), reason, start in line.lost or end in line.lost)

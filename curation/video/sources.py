@@ -47,7 +47,7 @@ def scan(input_root: str | Path, config: VideoConfig) -> ScanResult:
     taken: set[str] = set()
     by_hash: dict[str, str] = {}
     for found in _find(root, set()):
-        name = _label(found.stem if found.stem not in taken else found.name)
+        name = _label(found.stem if found.stem not in taken else found.name)  # x.mp4 and x.mov: the second keeps its ending
         taken.add(found.stem)
         try:
             source = _source(found, name, config)
@@ -72,8 +72,7 @@ class _Found:
 
 def image_files(folder: Path) -> list[Path]:
     """The images of a folder in the order of their numbers (``2.jpg`` before ``10.jpg``)."""
-    entries = [p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith(".")]
-    return sorted(entries, key=lambda p: _natural(p.name))
+    return [p for p in _entries(folder) or [] if p.suffix.lower() in IMAGE_SUFFIXES]
 
 
 def _natural(name: str) -> tuple[list[tuple[int, int, str]], str]:
@@ -89,49 +88,53 @@ def _label(name: str) -> str:
 
 def _find(folder: Path, seen: set[tuple[int, int]], root: Path | None = None) -> Iterator[_Found]:
     root = root or folder
-    try:
-        status = folder.stat()
-        if (status.st_dev, status.st_ino) in seen:  # a link back up, or a folder reached twice
-            return
-        seen.add((status.st_dev, status.st_ino))
-        entries = sorted(folder.iterdir(), key=lambda p: _natural(p.name))
-    except OSError:
-        name = folder.relative_to(root).as_posix()
+    name = folder.relative_to(root).as_posix() if folder != root else folder.name
+    entries = _entries(folder)
+    if entries is None:
         yield _Found(name, name, None, None, None)
         return
-    entries = [p for p in entries if not p.name.startswith(".")]
-    used: set[Path] = set()
-    if folder != root or any(p.stem in ("left", "right") for p in entries):
-        sides = {side: _side(entries, side) for side in ("left", "right")}
-        if any(sides.values()):
-            used = {p for p in sides.values() if p}
-            name = folder.relative_to(root).as_posix() if folder != root else folder.name
-            sidecar = next(
-                (p for p in (folder / "calib.yaml", folder.with_name(folder.name + ".calib.yaml")) if p.exists()), None
-            )
-            yield _Found(name, name, sides["left"], sides["right"], sidecar)
+    status = folder.stat()
+    if (status.st_dev, status.st_ino) in seen:  # a link back up, or a folder reached twice
+        return
+    seen.add((status.st_dev, status.st_ino))
+    left, right = _side(entries, "left"), _side(entries, "right")
+    if left or right:
+        beside = folder.with_name(folder.name + ".calib.yaml")
+        sidecar = next((p for p in (folder / "calib.yaml", beside) if os.path.lexists(p)), None)
+        yield _Found(name, name, left, right, sidecar)
     for path in entries:
-        if path in used or path.name in IGNORED_FOLDERS:
+        if path in (left, right) or path.name in IGNORED_FOLDERS:
             continue
-        if path.is_dir():
+        if os.path.isdir(path):
             yield from _find(path, seen, root)
         elif path.suffix.lower() in VIDEO_SUFFIXES:
             relative = path.relative_to(root)
             own, shared = path.with_suffix(".calib.yaml"), folder / "calib.yaml"
-            sidecar = own if own.exists() else shared if shared.exists() and not used else None
+            # A calib.yaml beside loose videos speaks for all of them, unless the folder itself is a source.
+            choices = (own,) if left or right else (own, shared)
+            sidecar = next((p for p in choices if os.path.lexists(p)), None)
             yield _Found(relative.as_posix(), relative.with_suffix("").as_posix(), path, None, sidecar)
 
 
+def _entries(folder: Path) -> list[Path] | None:
+    """What is in a folder, hidden things apart, in the order of the names; None where it cannot be listed."""
+    try:
+        return sorted((p for p in folder.iterdir() if not p.name.startswith(".")), key=lambda p: _natural(p.name))
+    except OSError:
+        return None
+
+
 def _side(entries: list[Path], side: str) -> Path | None:
-    """The file or image folder of one eye among a folder's entries."""
+    """The image folder or else the file of one eye among a folder's entries."""
     for path in entries:
-        if path.is_dir() and path.name == side and any(p.suffix.lower() in IMAGE_SUFFIXES for p in path.iterdir()):
+        if path.name.lower() == side and os.path.isdir(path) and image_files(path):
             return path
-    return next((p for p in entries if p.stem == side and p.suffix.lower() in VIDEO_SUFFIXES and not p.is_dir()), None)
+    files = (p for p in entries if p.stem.lower() == side and p.suffix.lower() in VIDEO_SUFFIXES)
+    return next((p for p in files if not os.path.isdir(p)), None)
 
 
 def _source(found: _Found, name: str, config: VideoConfig) -> Source:
-    if found.left is None and found.right is None:
+    if found.left is None and found.right is None:  # see _find
         raise Rejected("unreadable_folder", "this folder cannot be listed; check its permissions")
     if found.left is None:
         raise Rejected("left_eye_missing", "there is a right eye but no left one; the left view is what is published")

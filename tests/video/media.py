@@ -23,27 +23,24 @@ def texture(seed: int, height: int, width: int) -> np.ndarray:
 
 
 def stereo(
-    frames: int, width: int = 320, height: int = 240, *, near_px: int = 16, far_px: int = 4, seed: int = 0, still: bool = False
+    frames: int, width: int = 192, height: int = 144, *, near_px: int = 14, far_px: int = 4, seed: int = 0
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """(left, right) of a wall at ``far_px`` of disparity and a moving board at ``near_px``; the camera wanders unevenly."""
-    margin = 200
-    wall, board = texture(seed, height + 2 * margin, width + 2 * margin), texture(seed + 1, height // 2, width // 3)
-    rng = np.random.default_rng(seed + 2)
+    rng = np.random.default_rng(seed + 1000)
+    wall = texture(seed, height + 100, width + 3 * frames + 40)
+    board = texture(seed + 500, height // 2, width // 4)
+    x, y, at, way = 0, 50, width // 4, 1
     out = []
-    x, y, at = margin, margin, width // 4
-    for k in range(frames):
-        if not still and k:
-            x, y = x + 2, y + int(rng.integers(-2, 3))
-            y = min(max(y, 20), 2 * margin - 20)
-            at += int(rng.integers(0, 3))
-        if x >= 2 * margin - far_px:
-            x = margin
+    for _ in range(frames):
         left = wall[y : y + height, x : x + width].copy()
         right = wall[y : y + height, x + far_px : x + far_px + width].copy()
-        top, a = height // 4, at % (width // 2) + near_px
-        left[top : top + len(board), a : a + board.shape[1]] = board
-        right[top : top + len(board), a - near_px : a - near_px + board.shape[1]] = board
+        top = height // 4
+        left[top : top + len(board), at : at + board.shape[1]] = board
+        right[top : top + len(board), at - near_px : at - near_px + board.shape[1]] = board
         out.append((left, right))
+        x, y = x + int(rng.integers(1, 4)), min(max(y + int(rng.integers(-3, 4)), 0), 99)
+        at += way * int(rng.integers(0, 4))
+        way = -1 if at > 0.6 * width else 1 if at < 0.2 * width else way
     return out
 
 

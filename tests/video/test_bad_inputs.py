@@ -1,0 +1,174 @@
+"""A folder of everything that can be wrong with a file: each thing ends in one clear outcome, and nothing else is lost."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from curation.video import decode_clip, plan_clips, scan
+from schemas.config import VideoConfig
+from schemas.outcome import Rejected
+from tests.video.media import (
+    left_of,
+    right_of,
+    stereo,
+    write_audio,
+    write_calibration,
+    write_images,
+    write_video,
+)
+
+CONFIG = VideoConfig(min_clip_s=1.0)
+
+
+@pytest.fixture(scope="session")
+def outcomes(tmp_path_factory) -> dict[str, list[str]]:
+    """Name of the source -> the words of all its outcomes, ``ok`` for each clip that was decoded."""
+    root = tmp_path_factory.mktemp("corpus")
+    _fill(root)
+    found = scan(root, CONFIG)
+    out: dict[str, list[str]] = {name: [why.reason] for name, why in found.refused}
+    for source in found.sources:
+        words = out.setdefault(source.name, [])
+        try:
+            plan = plan_clips(source, CONFIG)
+        except Rejected as why:
+            words.append(why.reason)
+            continue
+        words += [_word(why) for _, why in plan.refused]
+        for clip in plan.clips:
+            try:
+                decode_clip(clip, CONFIG, root / "out.mp4.tmp")
+                words.append("ok")
+            except Rejected as why:
+                words.append(_word(why))
+    return out
+
+
+def _word(why: Rejected) -> str:
+    assert why.detail and "\n" not in why.detail and len(why.detail) < 350
+    return why.reason
+
+
+def _fill(root: Path) -> None:
+    pairs = {seed: stereo(30, seed=seed) for seed in range(24)}  # of their own content: duplicates are refused
+    left, right = {s: left_of(p) for s, p in pairs.items()}, {s: right_of(p) for s, p in pairs.items()}
+
+    def pair(name, seed, lefts=None, rights=None, calibration="baseline_m: 0.1\n", **options):
+        write_video(root / name / "left.mp4", lefts if lefts is not None else left[seed])
+        write_video(root / name / "right.mp4", rights if rights is not None else right[seed], **options)
+        if calibration:
+            write_calibration(root / name / "calib.yaml", calibration)
+
+    (root / "text.mp4").write_text("this is no video\n" * 100)
+    (root / "concat.mp4").write_text("ffconcat version 1.0\nfile 'good.mp4'\n")
+    (root / "playlist.mp4").write_text("#EXTM3U\n#EXTINF:4,\ngood.mp4\n#EXT-X-ENDLIST\n")
+    (root / "empty.mp4").write_bytes(b"")
+    write_audio(root / "audio.mp4")
+    write_video(root / "good.mp4", left[0])
+    for name, options in (("index_at_end.mp4", {}), ("index_first.mp4", {"faststart": True}), ("blocks.mkv", {})):
+        whole = write_video(root / name, left_of(stereo(60, seed=30 + len(name))), **options).read_bytes()
+        (root / name).write_bytes(whole[: int(len(whole) * 0.7)])
+    whole = bytearray(write_video(root / "hole.mp4", left_of(stereo(90, seed=50))).read_bytes())
+    whole[len(whole) // 2 : len(whole) // 2 + 4000] = bytes(4000)
+    (root / "hole.mp4").write_bytes(whole)
+    pair("no_baseline", 1, calibration=None)
+    pair("negative_baseline", 2, calibration="baseline_m: -0.1")
+    pair("nan_baseline", 3, calibration="baseline_m: .nan")
+    pair("calibrated_for_hd", 4, calibration="camera: {fx: 900, fy: 900, cx: 640, cy: 360, width: 1280, height: 720}")
+    pair("swapped", 5, right[5], left[5])
+    pair("shifted_rows", 6, None, [np.roll(f, 3, axis=0) for f in right[6]])
+    pair("late", 7, left[7][:-2], right[7][2:])
+    pair("shorter_eye", 8, None, right[8][:15])
+    pair("smaller_eye", 9, None, [f[:130, :160] for f in right[9]])
+    pair("slower_eye", 10, fps=12)
+    pair("black_eye", 11, None, [f * 0 for f in right[11]])
+    write_video(root / "one_frame.mp4", left[12][:1])
+    write_video(root / "few_frames.mp4", left[12][:5], fps=1)
+    write_video(root / "one_pixel.mkv", [np.zeros((1, 1, 3), np.uint8)] * 30, codec="ffv1", pix_fmt="bgr0")
+    for name, seed in (("дорога ☃.mp4", 13), ("new\nline.mp4", 14), ("http:x.mp4", 15)):
+        write_video(root / "x.mp4", left[seed]).rename(root / name)
+    (root / "loop").mkdir()
+    os.symlink("..", root / "loop" / "up")
+    write_images(root / "broken_image" / "left", left[16])
+    (root / "broken_image" / "left" / "3.png").write_text("no image")
+    write_images(root / "broken_right_image" / "left", left[17])
+    (write_images(root / "broken_right_image" / "right", right[17]) / "3.png").write_text("no image")
+    write_images(root / "image_sizes" / "left", [*left[18][:9], left[18][9][:100]])
+    write_images(root / "empty_image" / "left", left[19])
+    (root / "empty_image" / "left" / "3.png").write_bytes(b"")
+    write_video(root / "odd.mkv", [f[:141, :187] for f in left[20]], codec="ffv1", pix_fmt="bgr0")
+    write_video(root / "turned.mp4", left[21], rotation=-90)
+    write_video(root / "ten_bit.mov", left[22], codec="prores_ks", pix_fmt="yuv422p10le")
+    write_video(root / "interlaced.mpg", left[23], codec="mpeg2video", fps=25, options={"flags": "+ildct+ilme", "b": "4M"})
+
+
+EXPECTED = {
+    "text": ["unreadable_video"],
+    "concat": ["unreadable_video"],
+    "playlist": ["unreadable_video"],
+    "empty": ["empty_file"],
+    "audio": ["no_video_track"],
+    "good": ["ok"],
+    "index_at_end": ["unreadable_video"],
+    "index_first": ["truncated", "ok"],
+    "blocks": ["truncated", "ok"],
+    "hole": ["decode_error", "ok", "ok"],
+    "no_baseline": ["ok"],
+    "negative_baseline": ["bad_calibration"],
+    "nan_baseline": ["bad_calibration"],
+    "calibrated_for_hd": ["bad_calibration"],
+    "swapped": ["eyes_swapped"],
+    "shifted_rows": ["not_rectified"],
+    "late": ["eyes_unsynchronised"],
+    "shorter_eye": ["eyes_differ"],
+    "smaller_eye": ["eyes_differ"],
+    "slower_eye": ["eyes_differ"],
+    "black_eye": ["eyes_differ"],
+    "one_frame": ["too_short"],
+    "few_frames": ["too_short"],
+    "one_pixel": ["too_small"],
+    "дорога ☃": ["ok"],
+    "new\\x0aline": ["ok"],
+    "http:x": ["ok"],
+    "broken_image": ["decode_error", "ok"],
+    "broken_right_image": ["unreadable_image"],
+    "image_sizes": ["sizes_differ"],
+    "empty_image": ["empty_file"],
+    "odd": ["ok"],
+    "turned": ["ok"],
+    "ten_bit": ["ok"],
+    "interlaced": ["interlaced"],
+}
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_each_bad_input_ends_in_its_own_outcome(outcomes, name):
+    assert sorted(outcomes[name]) == sorted(EXPECTED[name])
+
+
+def test_nothing_else_comes_out_of_the_corpus(outcomes):
+    assert set(outcomes) == set(EXPECTED)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_damaged_bytes_never_raise_anything_but_a_rejection(tmp_path, seed):
+    rng = np.random.default_rng(seed)
+    frames = left_of(stereo(20, seed=seed))
+    for name, options in (("x.mp4", {"faststart": True}), ("x.mkv", {}), ("x.avi", {"codec": "mjpeg", "pix_fmt": "yuvj420p"})):
+        whole = write_video(tmp_path / name, frames, **options).read_bytes()
+        for where in (min(1500, len(whole)), len(whole)):
+            damaged = bytearray(whole)
+            for at in rng.integers(0, where, 12):
+                damaged[at] = rng.integers(256)
+            (tmp_path / name).write_bytes(damaged)
+            source = next(s for s in scan(tmp_path, CONFIG).sources if Path(s.left).name == name)
+            try:
+                for clip in plan_clips(source, CONFIG).clips:
+                    decode_clip(clip, CONFIG, None)
+            except Rejected as why:
+                assert why.detail
+        (tmp_path / name).unlink()
