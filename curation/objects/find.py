@@ -8,6 +8,7 @@ from typing import Any
 import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
+from scipy.spatial import cKDTree
 
 from curation.cameras.matching import coarse_disparity
 from curation.geometry import inverse, transform
@@ -15,8 +16,9 @@ from curation.objects import lift
 from curation.objects.grouping import Group, Scene, grow_groups
 from curation.objects.identity import carried_support
 from curation.objects.masks import encode, object_mask
-from curation.objects.point_tracks import PointTracks, gray, track_points
+from curation.objects.point_tracks import gray, track_points
 from curation.objects.static_test import Rig, Triangulation, triangulate
+from curation.objects.surface import Ground, find_ground, ground_disparity, on_surface_share
 from schemas.camera import Array, CameraPath
 from schemas.clip import ClipFrames
 from schemas.config import DepthConfig, ObjectsConfig
@@ -28,6 +30,10 @@ _LEAST_LENGTH = 5
 _LEAST_DISPARITY_PX = 1.5
 _MOVES = 5.0  # chi2 per degree of freedom above which a track does not stand still
 _POOL = 2.0
+_TEST_EVERY = 3
+_LEAST_VISIBLE = 8
+_ON_SURFACE = 0.6
+_LOW_M, _LOW_SHARE = 0.08, 0.012  # what stays below this over the ground (and a share of its distance) is a shadow
 _OBJECT_NOISE = 1.5  # how much noisier an object's tracks are than the background's (it turns, and its light changes)
 _NOISE_FLOOR_PX = np.array([0.08, 0.08, 0.06])
 
@@ -40,6 +46,7 @@ class Gates:
         displacement_m, displacement_sigmas, displacement_of_depth: it moved farther than each of these.
         static_chi2: median chi2 per degree of freedom of its tracks under "it stands still".
         carried_share: share of its comparable tracks whose pixels moved with it; carried_count: and their number.
+        surface_share: largest share of its tracks that may lie on a still surface (its shadow).
         tracks: least number of tracks; frame_share: least share of the frame its mask covers (largest frame).
     """
 
@@ -48,8 +55,9 @@ class Gates:
     displacement_of_depth: float = 0.012
     static_chi2: float = 6.0
     carried_share: float = 0.6
-    carried_count: int = 8
-    tracks: int = 14
+    carried_count: int = 12
+    surface_share: float = 0.65
+    tracks: int = 20
     frame_share: float = 0.0015
 
 
@@ -58,12 +66,16 @@ GATES = Gates()
 
 @dataclass(frozen=True)
 class Candidate:
-    """A group with all that was measured of it, accepted or not (``refused`` says why not)."""
+    """A group with all that was measured of it, accepted or not (``refused`` says why not).
+
+    ``shadow`` are tracks that move as the group does but lie on a still surface.
+    """
 
     group: Group
     model: lift.Model | None
     refused: str
     stats: dict[str, Any]
+    shadow: Int[Array, "s"]
 
 
 @dataclass(frozen=True)
@@ -76,6 +88,12 @@ class Measured:
     static: Triangulation
     moving: Bool[Array, "n"]
     noise_px: Float[Array, "3"]
+    ground: Ground | None
+
+    @property
+    def still(self) -> Bool[Array, "n"]:
+        """Tracks that surely stand still."""
+        return self.scene.static_reduced < _POOL
 
 
 def measure_tracks(frames: ClipFrames, path: CameraPath, depth_config: DepthConfig) -> Measured:
@@ -118,7 +136,9 @@ def measure_tracks(frames: ClipFrames, path: CameraPath, depth_config: DepthConf
     moving = (static.reduced > _MOVES) & (tracks.length >= 6)
     dt_s = float(np.median(np.diff(frames.times_s))) if len(left) > 1 else 0.1
     scene = Scene(tracks, sigma, static.chi2, static.reduced, cam_from_world, rig, dt_s)
-    return Measured(scene, left, coarse, static, moving, noise)
+    firm = (static.reduced < _POOL) & (tracks.length >= 8)
+    ground = find_ground(static.points[firm], static.covariance[firm], cam_from_world, seed=0)
+    return Measured(scene, left, coarse, static, moving, noise, ground)
 
 
 def merge_fragments(scene: Scene, groups: list[Group]) -> list[Group]:
@@ -163,16 +183,36 @@ def _same_motion(scene: Scene, large: Group, small: Group) -> bool:
 def weigh(measured: Measured, group: Group, gates: Gates = GATES) -> Candidate:
     """Decides whether a group is an object that moves."""
     scene, motion = measured.scene, group.fit.motion
+    all_members = len(group.members)
+    share, _ = on_surface_share(scene, measured.still, group.members, _test_frames(scene, group))
+    flat = (share > _ON_SURFACE) | _on_ground(measured, group)
+    surface = group.members[flat]
+    group = replace(group, members=group.members[~flat])
+    if len(group.members) < max(6, (1 - gates.surface_share) * all_members):
+        return Candidate(group, None, "on_still_surface", {"tracks": all_members, "on_surface": len(surface)}, surface)
     sub = scene.tracks.subset(group.members)
     sigma = scene.sigma[scene.rows(group.members)]
     fit = triangulate(sub, motion.cam_from_reference(scene.cam_from_world), scene.rig, sigma, iterations=3)
     depth = float(transform(scene.cam_from_world[motion.reference], motion.pivot)[2])
     model = lift.surface(fit.points, fit.covariance, depth)
     static = float(np.nanmedian(scene.static_reduced[group.members]))
-    stats: dict[str, Any] = {"tracks": len(group.members), "static_chi2": round(static, 2), "depth_m": round(depth, 3)}
+    stats: dict[str, Any] = {
+        "tracks": len(group.members),
+        "on_surface": len(surface),
+        "static_chi2": round(static, 2),
+        "depth_m": round(depth, 3),
+    }
     if model is None:
-        return Candidate(group, None, "no_model", stats)
-    travelled = np.linalg.norm(motion.shift[:, None] - motion.shift[None], axis=-1)
+        return Candidate(group, None, "no_model", stats, surface)
+    low = False
+    if measured.ground is not None:
+        height = float(
+            np.quantile(measured.ground.height_m(lift.carried(group, model.points)[motion.reference - motion.first]), 0.8)
+        )
+        stats["height_m"] = round(height, 3)
+        low = height < _LOW_M + _LOW_SHARE * depth
+    centre = lift.carried(group, model.centre[None])[:, 0]
+    travelled = np.linalg.norm(centre[:, None] - centre[None], axis=-1)
     i, j = np.unravel_index(int(travelled.argmax()), travelled.shape)
     sigma_d = float(np.sqrt(np.trace(motion.covariance[i, :3, :3]) + np.trace(motion.covariance[j, :3, :3])))
     far = float(travelled[i, j])
@@ -186,9 +226,36 @@ def weigh(measured: Measured, group: Group, gates: Gates = GATES) -> Candidate:
         refused = "could_stand_still"
     elif far < max(gates.displacement_m, gates.displacement_sigmas * sigma_d, gates.displacement_of_depth * depth):
         refused = "moved_too_little"
+    elif low:
+        refused = "on_ground"
     elif known < gates.carried_count or favour < gates.carried_share * known:
         refused = "pixels_stayed"
-    return Candidate(group, model, refused, stats)
+    return Candidate(group, model, refused, stats, surface)
+
+
+def _on_ground(measured: Measured, group: Group) -> Bool[Array, "m"]:
+    """Members that stay on the ground while they move: shadows, and the rim that flow drags along."""
+    if measured.ground is None:
+        return np.zeros(len(group.members), bool)
+    scene, motion = measured.scene, group.fit.motion
+    sub, sigma = scene.tracks.subset(group.members), scene.sigma[scene.rows(group.members)]
+    fit = triangulate(sub, motion.cam_from_reference(scene.cam_from_world), scene.rig, sigma, iterations=2)
+    at = np.clip(sub.frame[sub.first + sub.length // 2], motion.first, motion.last)
+    carry = motion.world_from_reference()[at - motion.first]
+    place = transform(carry, np.nan_to_num(fit.points))
+    normal = measured.ground.normal
+    formal = np.einsum("i,nij,j->n", normal, np.nan_to_num(fit.covariance, nan=1.0), normal)
+    return measured.ground.height_m(place) < np.minimum(0.03 + 2.0 * np.sqrt(np.maximum(formal, 0.0)), 0.12)
+
+
+def _test_frames(scene: Scene, group: Group) -> Bool[Array, "t"]:
+    """Some frames of the motion at which the object is fastest: standing on a spot, it is part of what stands still."""
+    motion = group.fit.motion
+    speed = np.linalg.norm(np.gradient(motion.shift, axis=0), axis=1)
+    fast = np.flatnonzero(speed >= 0.5 * np.quantile(speed, 0.9))
+    out = np.zeros(scene.frames, bool)
+    out[motion.first + fast[:: max(1, len(fast) // 12)]] = True
+    return out
 
 
 def find_moving_objects(
@@ -227,24 +294,52 @@ def find_candidates(measured: Measured) -> list[Candidate]:
     """All groups that move rigidly in a way of their own, accepted or refused."""
     scene = measured.scene
     pool = np.flatnonzero(scene.static_reduced > _POOL)
-    groups = merge_fragments(scene, grow_groups(scene, measured.moving, pool))
+    share, tested = on_surface_share(scene, measured.still, pool, np.arange(scene.frames) % _TEST_EVERY == 1)
+    moving = measured.moving.copy()
+    moving[pool[share > _ON_SURFACE]] = False
+    pool = pool[(share < 0.99) | (tested < 2)]
+    groups = merge_fragments(scene, grow_groups(scene, moving, pool))
     return _without_shadows(scene, [weigh(measured, g) for g in groups])
 
 
 def _without_shadows(scene: Scene, candidates: list[Candidate]) -> list[Candidate]:
-    """Refuses an accepted group that lies within a much larger accepted one: a part of it, or what it drags along."""
+    """Refuses accepted groups that are parts of other accepted ones.
+
+    Either a small group within the extent of a much larger one (a part of it, or what it drags along), or one of two that
+    touch and travel alike: the lower one then is the other's legs and shadow.
+    """
     out: list[Candidate] = []
-    for c in sorted(candidates, key=lambda c: -len(c.group.members)):
-        beside = any(
-            not other.refused and len(c.group.members) < 0.35 * len(other.group.members) and _inside(scene, c.group, other.group)
-            for other in out
-        )
-        out.append(replace(c, refused=c.refused or ("beside_larger" if beside else "")))
+    for c in sorted(candidates, key=lambda c: (-c.stats.get("height_m", 0.0) > -0.5, -len(c.group.members))):
+        part = False
+        for other in out:
+            if c.refused or other.refused:
+                continue
+            inside = _inside(scene, c.group, other.group)
+            small = len(c.group.members) < 0.35 * len(other.group.members)
+            part |= (small and inside > 0.5) or (inside > 0.2 and _travel_alike(scene, c, other))
+        out.append(replace(c, refused=c.refused or ("part_of_another" if part else "")))
     return out
 
 
-def _inside(scene: Scene, small: Group, large: Group) -> bool:
-    """Whether most points of a group lie in the image extent of another, at frames that both see."""
+def _travel_alike(scene: Scene, one: Candidate, other: Candidate) -> bool:
+    """Whether two groups cover the same displacement over the frames they share, and are equally far from the camera."""
+    a, b = one.group.fit.motion, other.group.fit.motion
+    first, last = max(a.first, b.first), min(a.last, b.last)
+    if last - first < 4:
+        return False
+    of_a, of_b = a.shift[first - a.first : last + 1 - a.first], b.shift[first - b.first : last + 1 - b.first]
+    of_a, of_b = of_a - of_a[0], of_b - of_b[0]
+    depth, at = one.stats["depth_m"], scene.cam_from_world[(first + last) // 2]
+    middle = (first + last) // 2
+    z_a = transform(at, a.pivot + a.shift[middle - a.first])[2]
+    z_b = transform(at, b.pivot + b.shift[middle - b.first])[2]
+    apart = float(np.sqrt(((of_a - of_b) ** 2).sum(1).mean()))
+    reach = float(np.linalg.norm(of_b, axis=1).max())
+    return bool(apart < 0.05 + 0.02 * depth + 0.2 * reach and abs(z_a - z_b) < max(0.6, 0.12 * depth))
+
+
+def _inside(scene: Scene, small: Group, large: Group) -> float:
+    """Share of a group's points that lie in the image extent of another, at frames that both see."""
     a, b = scene.tracks.subset(small.members), scene.tracks.subset(large.members)
     within, total = 0, 0
     for frame in np.intersect1d(np.unique(a.frame), np.unique(b.frame))[::3]:
@@ -255,7 +350,7 @@ def _inside(scene: Scene, small: Group, large: Group) -> bool:
         margin = 0.15 * (high - low) + 6
         within += int(((of_a > low - margin) & (of_a < high + margin)).all(1).sum())
         total += len(of_a)
-    return total > 0 and within > 0.5 * total
+    return within / max(total, 1)
 
 
 def _mask_share(track: ObjectTrack) -> float:
@@ -277,21 +372,31 @@ def publish(
     mine = np.zeros(scene.tracks.count, bool)
     mine[group.members] = True
     unclear = (scene.static_reduced > 3.0) & ~mine
+    unclear[candidate.shadow] = False
     for other in accepted:
         if other is not candidate:
             unclear[other.group.members] = False
+    # Limbs and wheels move with the object, but not rigidly: they belong to its outline, not to its motion.
+    loose = measured.moving & ~mine & ~np.isin(np.arange(scene.tracks.count), candidate.shadow)
+    for other in accepted:
+        loose[other.group.members] = False
+        loose[other.shadow] = False
+    index = np.flatnonzero(loose)
+    share, _ = on_surface_share(scene, measured.still, index, np.arange(total) % _TEST_EVERY == 1)
+    loose[index[share > 0.3]] = False
     masks: list[dict[str, Any] | None] = [None] * total
     boxes, area = np.full((total, 4), np.nan), np.zeros(total)
     height, width = frames.left.shape[1:3]
-    per_frame = _rows_by_frame(scene.tracks, total)
     believed = np.zeros(len(scene.tracks.frame), bool)
     believed[rows] = True
     for t in np.flatnonzero(visible):
-        here = per_frame[t]
+        here = scene.rows_at[t]
         inside = scene.tracks.uvd[here[believed[here]]]
+        inside = np.concatenate([inside, _companions(scene, inside, here[loose[scene.tracks.track[here]]])])
         outside = scene.tracks.uvd[here[~mine[scene.tracks.track[here]] & ~unclear[scene.tracks.track[here]]]]
         dense = cv2.resize(measured.coarse[t].astype(np.float32), (width, height), interpolation=cv2.INTER_NEAREST)
-        mask = object_mask(frames.left[t], dense + path.disparity_offset_px, inside, outside, seed * 1009 + int(t))
+        floor = None if measured.ground is None else ground_disparity(measured.ground, scene, int(t), (height, width))
+        mask = object_mask(frames.left[t], dense + path.disparity_offset_px, inside, outside, floor, seed * 1009 + int(t))
         if mask is None or not mask.any():
             visible[t] = False
             continue
@@ -299,7 +404,7 @@ def publish(
         v, u = np.nonzero(mask)
         boxes[t] = u.min(), v.min(), u.max() + 1, v.max() + 1
         area[t] = mask.sum()
-    if visible.sum() < 4:
+    if visible.sum() < _LEAST_VISIBLE:
         return None
     centroid, covariance = np.full((total, 3), np.nan), np.full((total, 3, 3), np.nan)
     inside_motion = slice(motion.first, motion.last + 1)
@@ -332,9 +437,15 @@ def publish(
     )
 
 
-def _rows_by_frame(tracks: PointTracks, total: int) -> list[Int[Array, "r"]]:
-    order = np.argsort(tracks.frame, kind="stable")
-    return np.split(order, np.cumsum(np.bincount(tracks.frame, minlength=total))[:-1])
+def _companions(scene: Scene, inside: Float[Array, "n 3"], rows: Int[Array, "r"]) -> Float[Array, "m 3"]:
+    """Other moving points at the object's distance and within arm's length of its points."""
+    uvd = scene.tracks.uvd[rows]
+    typical = float(np.nanmedian(inside[:, 2])) if np.isfinite(inside[:, 2]).any() else np.nan
+    if not len(inside) or not len(uvd) or not np.isfinite(typical):
+        return np.zeros((0, 3), np.float32)
+    reach = np.clip(0.35 * scene.rig.fx * typical / scene.rig.fb, 8.0, 60.0)
+    distance, _ = cKDTree(inside[:, :2]).query(uvd[:, :2], distance_upper_bound=reach)
+    return uvd[np.isfinite(distance) & (np.abs(uvd[:, 2] - typical) < max(0.8, 0.12 * typical))]
 
 
 def _believed_rows(scene: Scene, group: Group) -> Int[Array, "k"]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -19,8 +20,10 @@ _FIT_POINTS = 120
 _LEAST_SEEN = 5  # tracks that must see a frame for the motion to be fitted there
 _REACH_M = 0.4
 _DEPTH_RATIO = 0.12
+_COULD_STAND = 3.5  # median chi2 per degree of freedom under standstill of a seed not worth growing
 _FITS = 4.0  # chi2 per degree of freedom of a track that follows the motion
-_MAX_SEEDS = 80
+_MAX_SEEDS = 40
+_LEAST_DENSITY = 6  # moving tracks around a seed
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,12 @@ class Scene:
     def frames(self) -> int:
         """Number of clip frames."""
         return len(self.cam_from_world)
+
+    @cached_property
+    def rows_at(self) -> list[Int[Array, "r"]]:
+        """Observation rows of each clip frame."""
+        order = np.argsort(self.tracks.frame, kind="stable")
+        return np.split(order, np.cumsum(np.bincount(self.tracks.frame, minlength=self.frames))[:-1])
 
     def rows(self, keep: Int[Array, "m"]) -> Int[Array, "k"]:
         """Observation rows of the tracks ``keep``, in the order of ``tracks.subset(keep)``."""
@@ -129,8 +138,8 @@ def _spread(members: Array, tracks: PointTracks, count: int) -> Array:
     return np.sort(order[: 2 * count][:: max(1, min(2, len(order) // count))][:count])
 
 
-def _seed(scene: Scene, table: _Table, free: Array, centre: int) -> Group | None:
-    """A group started from one track (row of the table), or None where its neighbourhood shares no motion."""
+def _seed(scene: Scene, table: _Table, free: Array, centre: int) -> tuple[Group | None, Array]:
+    """A group started from one track (row of the table), None where its neighbourhood shares no motion; the rows tried."""
     alive = np.flatnonzero(table.alive[centre])
     frame = int(alive[len(alive) // 2])
     candidates = np.flatnonzero(free & table.alive[:, frame])
@@ -138,27 +147,27 @@ def _seed(scene: Scene, table: _Table, free: Array, centre: int) -> Group | None
     window = slice(max(0, frame - _SEED_FRAMES), min(scene.frames, frame + _SEED_FRAMES + 1))
     near = near[table.alive[near, window].sum(1) >= 5][:_SEED_POINTS]
     if len(near) < 6:
-        return None
+        return None, near
     seen = np.isfinite(table.world[near, window, 0]).sum(0) >= _LEAST_SEEN
     at = frame - window.start
     if not seen[at]:
-        return None
+        return None, near
     low, high = at, at
     while low > 0 and seen[low - 1]:
         low -= 1
     while high + 1 < len(seen) and seen[high + 1]:
         high += 1
     if high - low < 4:
-        return None
+        return None, near
     first = window.start + low
     world = table.world[near, first : window.start + high + 1]
     fit = _fit_subset(scene, table.pool[near], None, world, first, frame, 6)
     reduced, dof, _ = judge(scene, table.pool[near], fit)
     good = (reduced < _FITS) & (dof >= 6)
     if good.sum() < max(6, 0.4 * len(near)):
-        return None
+        return None, near
     members = table.pool[near[good]]
-    return Group(members, _fit_subset(scene, members, fit, world, first, frame, 4))
+    return Group(members, _fit_subset(scene, members, fit, world, first, frame, 4)), near
 
 
 def _support(scene: Scene, members: Array) -> tuple[int, int, Array]:
@@ -203,18 +212,18 @@ def _grown(scene: Scene, table: _Table, free: Array, group: Group, rounds: int =
     return Group(members, fit)
 
 
-def _neighbours(scene: Scene, table: _Table, free: Array, rows: Array, fit: Fit) -> Array:
+def _neighbours(scene: Scene, table: _Table, free: Array, rows: Array, fit: Fit, reach: float = 1.0) -> Array:
     """Free rows of the table that come within reach of a member at some frame of the motion."""
     found: list[Array] = []
     is_member = np.zeros(len(table.pool), bool)
     is_member[rows[rows >= 0]] = True
-    for frame in range(fit.motion.first, fit.motion.last + 1, 2):
+    for frame in range(fit.motion.first, fit.motion.last + 1, 3):
         inside = np.flatnonzero(is_member & table.alive[:, frame] & np.isfinite(table.feature[:, frame, 2]))
         outside = np.flatnonzero(free & ~is_member & table.alive[:, frame] & np.isfinite(table.feature[:, frame, 2]))
         if not len(inside) or not len(outside):
             continue
         tree = cKDTree(table.scaled(inside, frame, scene.rig))
-        distance, _ = tree.query(table.scaled(outside, frame, scene.rig), distance_upper_bound=1.0)
+        distance, _ = tree.query(table.scaled(outside, frame, scene.rig), distance_upper_bound=reach)
         found.append(outside[np.isfinite(distance)])
     return np.unique(np.concatenate(found)) if found else np.zeros(0, np.int64)
 
@@ -235,24 +244,28 @@ def grow_groups(scene: Scene, moving: Bool[Array, "n"], pool: Int[Array, "p"]) -
     table = _Table(scene, pool)
     free = np.isfinite(table.feature[..., 2]).any(1)
     starts = np.flatnonzero(moving[pool] & free & (table.alive.sum(1) >= 6))
-    score = _density(scene, table, starts) * np.sqrt(table.alive[starts].sum(1))
+    density = _density(scene, table, starts)
+    score = density * np.sqrt(table.alive[starts].sum(1))
     groups: list[Group] = []
     untried = np.zeros(len(pool), bool)
-    untried[starts] = True
-    order = starts[np.argsort(-score, kind="stable")]
+    untried[starts[density >= _LEAST_DENSITY]] = True
+    row_of = np.full(scene.tracks.count, -1)
+    row_of[pool] = np.arange(len(pool))
     attempts = 0
-    for centre in order:
+    for centre in starts[np.argsort(-score, kind="stable")]:
         if not (free[centre] and untried[centre]) or attempts >= _MAX_SEEDS:
             continue
         attempts += 1
-        group = _seed(scene, table, free, int(centre))
-        if group is None:
-            untried[centre] = False
-            continue
-        group = _grown(scene, table, free, group)
-        taken = np.isin(table.pool, group.members)
-        free &= ~taken
         untried[centre] = False
+        group, around = _seed(scene, table, free, int(centre))
+        if group is None:
+            untried[around[: len(around) // 2]] = False  # what lies closest to a failed seed would fail too
+            continue
+        if np.median(scene.static_reduced[group.members]) > _COULD_STAND:
+            group = _grown(scene, table, free, group)
+        free &= ~np.isin(table.pool, group.members)
+        rows = row_of[group.members]
+        untried[_neighbours(scene, table, free, rows, group.fit, 0.5)] = False
         groups.append(group)
     return sorted(groups, key=lambda g: -len(g.members))
 

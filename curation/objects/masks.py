@@ -14,6 +14,7 @@ from schemas.camera import Array
 
 _MARGIN_PX = 14
 _VOTES = 5
+_RIM_PX = 4.5
 _PIXEL_SCALE = 9.0
 _COLOUR_SCALE = 14.0
 
@@ -26,7 +27,7 @@ def encode(mask: Bool[Array, "h w"]) -> dict[str, Any]:
 
 def decode(rle: dict[str, Any]) -> Bool[Array, "h w"]:
     """The inverse of ``encode``."""
-    return coco.decode({"size": rle["size"], "counts": rle["counts"].encode("ascii")}).astype(bool)
+    return np.asarray(coco.decode({"size": rle["size"], "counts": rle["counts"].encode("ascii")})).astype(bool)
 
 
 def object_mask(
@@ -34,6 +35,7 @@ def object_mask(
     disparity: Float[Array, "h w"],
     inside: Float[Array, "n 3"],
     outside: Float[Array, "m 3"],
+    ground: Float[Array, "h w"] | None,
     seed: int,
 ) -> Bool[Array, "h w"] | None:
     """Pixels of an object in one frame.
@@ -43,6 +45,7 @@ def object_mask(
         disparity: a rough dense disparity of the same size, NaN unknown.
         inside: (u, v, disparity) of points on the object.
         outside: the same of points that are not on it.
+        ground: disparity that the ground has at every pixel (NaN above the horizon), None unknown.
         seed: of GrabCut's colour models.
 
     Returns:
@@ -54,12 +57,13 @@ def object_mask(
     low = np.maximum(np.floor(np.quantile(inside[:, :2], 0.02, axis=0)) - _MARGIN_PX, 0).astype(int)
     high = np.minimum(np.ceil(np.quantile(inside[:, :2], 0.98, axis=0)) + _MARGIN_PX, [width, height]).astype(int)
     shrink = 2 if max(high - low) > 90 else 1
-    u0, v0, u1, v1 = *low, *high
+    u0, v0, u1, v1 = int(low[0]), int(low[1]), int(high[0]), int(high[1])
     crop = image[v0:v1:shrink, u0:u1:shrink] if shrink == 1 else cv2.resize(
         image[v0:v1, u0:u1], None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA
     )  # fmt: skip
     depth = cv2.resize(disparity[v0:v1, u0:u1].astype(np.float32), crop.shape[1::-1], interpolation=cv2.INTER_NEAREST)
     typical = float(np.nanmedian(inside[:, 2])) if np.isfinite(inside[:, 2]).any() else np.nan
+    outside = np.concatenate([outside, _elsewhere(disparity, ground, inside, typical, (u0, v0, u1, v1))])
     vote = _vote(crop, depth, inside, outside, np.array([u0, v0]), shrink, typical)
     sharp = _grab_cut(crop, vote, inside, outside, np.array([u0, v0]), shrink, seed)
     small = _whole(sharp, vote)
@@ -69,6 +73,26 @@ def object_mask(
     back = cv2.resize(small.astype(np.uint8), (u1 - u0, v1 - v0), interpolation=cv2.INTER_NEAREST)
     out[v0:v1, u0:u1] = back > 0
     return out
+
+
+def _elsewhere(
+    disparity: Array, ground: Array | None, inside: Array, typical: float, box: tuple[int, int, int, int]
+) -> Float[Array, "m 3"]:
+    """Places of the box whose dense disparity is the ground's or far from the object's: they are not on it."""
+    u0, v0, u1, v1 = box
+    v, u = np.mgrid[v0 + 2 : v1 : 4, u0 + 2 : u1 : 4]
+    v, u = v.ravel(), u.ravel()
+    dense = disparity[v, u]
+    away = np.zeros(len(v), bool)
+    if np.isfinite(typical):
+        low, high = np.nanquantile(inside[:, 2], [0.05, 0.95])
+        margin = max(0.8, 0.1 * typical)
+        away |= (dense < low - margin) | (dense > high + margin)
+    if ground is not None:
+        away |= np.abs(dense - ground[v, u]) < 0.25 + 0.01 * ground[v, u]
+    nearest, _ = cKDTree(inside[:, :2]).query(np.column_stack([u, v]) + 0.5)
+    away &= nearest > 3.0
+    return np.column_stack([u, v, dense])[away] + [0.5, 0.5, 0.0]
 
 
 def _cell(points: Array, origin: Array, shrink: int, shape: tuple[int, ...]) -> tuple[Array, Array, Array]:
@@ -101,7 +125,10 @@ def _vote(crop: Array, depth: Array, inside: Array, outside: Array, origin: Arra
     distance, index = cKDTree(feature).query(pixel, k=count)
     weight = 1.0 / (distance.reshape(len(pixel), count) ** 2 + 0.3)
     share = (label[index].reshape(len(pixel), count) * weight).sum(1) / weight.sum(1)
-    share[distance.reshape(len(pixel), count)[:, 0] > 5.0] = 0.0
+    # A pixel far from every point of the object, by the object's own spacing, is not on it.
+    spacing = float(np.median(cKDTree(inside[:, :2]).query(inside[:, :2], k=2)[0][:, 1])) if len(inside) > 1 else 8.0
+    gap, _ = cKDTree(inside[:, :2]).query(pixel[:, :2] * _PIXEL_SCALE + origin)
+    share[gap > max(10.0, 3.0 * spacing)] = 0.0
     return share.reshape(crop.shape[:2])
 
 
@@ -116,7 +143,9 @@ def _grab_cut(crop: Array, vote: Array, inside: Array, outside: Array, origin: A
     weak = vote[rows, cols] < 0.6  # a lone stray among many members is not believed
     trimap[rows[weak], cols[weak]] = cv2.GC_BGD
     rows, cols, _ = _cell(inside, origin, shrink, crop.shape)
-    strong = vote[rows, cols] > 0.4
+    # Points within a matching window of the rim may be background that was matched with the object.
+    depth_inside = cv2.distanceTransform(likely.astype(np.uint8), cv2.DIST_L2, 3)
+    strong = (vote[rows, cols] > 0.4) & (depth_inside[rows, cols] > _RIM_PX / shrink)
     trimap[rows[strong], cols[strong]] = cv2.GC_FGD
     sure = trimap == cv2.GC_FGD
     if not sure.any() or not (trimap == cv2.GC_BGD).any():
@@ -133,9 +162,9 @@ def _whole(sharp: Array | None, vote: Array) -> Array | None:
     if plain.sum() < 12:
         return None
     chosen = plain
-    if sharp is not None and 0.6 * plain.sum() < sharp.sum() < 1.5 * plain.sum():
+    if sharp is not None and 0.4 * plain.sum() < sharp.sum() < 1.4 * plain.sum():
         overlap = (sharp & plain).sum() / (sharp | plain).sum()
-        chosen = sharp if overlap > 0.6 else plain
+        chosen = sharp if overlap > 0.4 else plain
     closed = cv2.morphologyEx(chosen.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
     closed = cv2.morphologyEx(closed, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
     count, labels, stats, _ = cv2.connectedComponentsWithStats(closed)

@@ -11,12 +11,27 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float
 
-from curation.geometry import rotation_from_vector, skew, vector_from_rotation
+from curation.geometry import rotation_from_vector, skew
 from curation.objects.point_tracks import PointTracks
 from curation.objects.static_test import Rig
 from schemas.camera import Array
 
 _SOFT = 3.0  # residuals beyond this many sigma lose their weight (Geman-McClure)
+
+
+def turn_of(rotation: Float[Array, "*b 3 3"]) -> Float[Array, "*b 3"]:
+    """Rotation vectors of matrices, radians: ``geometry.vector_from_rotation`` for hot loops (unreliable at half turns)."""
+    axis = 0.5 * np.stack(
+        [
+            rotation[..., 2, 1] - rotation[..., 1, 2],
+            rotation[..., 0, 2] - rotation[..., 2, 0],
+            rotation[..., 1, 0] - rotation[..., 0, 1],
+        ],
+        -1,
+    )
+    sine = np.linalg.norm(axis, axis=-1)
+    angle = np.arctan2(sine, 0.5 * (np.trace(rotation, axis1=-2, axis2=-1) - 1.0))
+    return axis * np.where(sine > 1e-9, angle / np.maximum(sine, 1e-9), 1.0)[..., None]
 
 
 @dataclass(frozen=True)
@@ -87,7 +102,7 @@ class Motion:
         if t > self.last:
             edge, inner, steps = (self.count - 1, max(0, self.count - 3), t - self.last)
         span = max(abs(edge - inner), 1)
-        turn = vector_from_rotation(self.rotation[edge] @ self.rotation[inner].T) / span
+        turn = turn_of(self.rotation[edge] @ self.rotation[inner].T) / span
         rotation = rotation_from_vector(turn * steps) @ self.rotation[edge]
         return rotation, self.shift[edge] + (self.shift[edge] - self.shift[inner]) / span * steps
 
@@ -167,7 +182,7 @@ def fit_motion(
         residual = np.where(seen, observed - rig.project(cam), 0.0)
         white = (residual / spread) ** 2
         data = float((_SOFT**2 * white / (_SOFT**2 + white)).sum())
-        turn = vector_from_rotation(rotation) if frames > 1 else np.zeros((frames, 3))
+        turn = turn_of(rotation) if frames > 1 else np.zeros((frames, 3))
         smooth = float(np.einsum("fa,fg,ga->", shift, smooth_s, shift) + np.einsum("fa,fg,ga->", turn, smooth_w, turn))
         return turned, cam, residual, data + smooth
 
@@ -192,7 +207,7 @@ def fit_motion(
         np.add.at(g_point, p, (wp @ residual[..., None])[..., 0])
         cross = np.zeros((frames, m, 6, 3))
         cross[f, p] = wm @ j_point
-        turn = vector_from_rotation(rotation)
+        turn = turn_of(rotation)
         g_motion[:, :3] -= smooth_s @ shift
         g_motion[:, 3:] -= smooth_w @ turn
         full = np.zeros((frames, 6, frames, 6))
@@ -202,7 +217,7 @@ def fit_motion(
             full[:, axis + 3, :, axis + 3] += smooth_w
         full[fixed, :, fixed, :] += np.eye(6) * 1e12
         g_motion[fixed] = 0.0
-        full = full.reshape(6 * frames, 6 * frames)
+        full = full.reshape(6 * frames, 6 * frames)  # type: ignore[assignment]
         # Every point keeps a weak tie to where it is, so that one seen once cannot run away.
         h_point += np.eye(3) * 1e-2
         for _attempt in range(4):
