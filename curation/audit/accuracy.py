@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from curation.audit.answers import NUMERIC_KINDS, OBJECT_KINDS, along_axis, true_answer, true_label
-from curation.audit.matching import Match, eligible_movers, match_objects
+from curation.audit.matching import MIN_IOU, Match, eligible_movers, match_objects
+from curation.audit.naming import VERDICTS, judge_description
 from curation.audit.published import PublishedClip, Row
 from curation.audit.trajectories import STATIC_M, camera_errors, coverage, track_errors
 from curation.worlds.truth import Truth
@@ -181,6 +182,7 @@ def audit_against_truth(
         "clips_without_truth": sorted(untold),
         "questions": _by_kind(verdicts),
         "movers": _movers(rows),
+        "descriptions": {v: sum(list(r["descriptions"].values()).count(v) for r in rows) for v in VERDICTS},
         "trajectories": _paths(rows),
         "tracks": {k: _quantiles(track_lists[k]) for k in ("error_m", "material_m", "moved_m")},
         "calibration": {
@@ -233,6 +235,8 @@ def _clip_row(
     eligible = eligible_movers(clip, truth)
     found = {m.body for m in matches.values() if m.body is not None}
     asked = {matches[v.object_id].body for v in own if v.object_id in matches}
+    asked_ids = {v.object_id for v in own}
+    texts = {row["object_id"]: row["description"] or "" for row in clip.objects if row["object_id"] in asked_ids}
     bodies = Counter(m.body for m in matches.values() if m.body is not None)
     return {
         "source": clip.row["source"],
@@ -243,11 +247,13 @@ def _clip_row(
         "phantoms": sorted(m.object_id for m in matches.values() if m.body is None),
         "parked": sorted(m.object_id for m in matches.values() if m.body is not None and not m.is_mover),
         "jumped": sorted(m.object_id for m in matches.values() if m.body is not None and m.purity < 0.9),
+        "partial": sorted(m.object_id for m in matches.values() if m.body is not None and m.iou < MIN_IOU),
         "fragments": sum(n - 1 for n in bodies.values()),
         "movers": len(eligible),
         "movers_found": sum(b in found for b in eligible),
         "movers_asked": sum(b in asked for b in eligible),
         "missed": [truth.names[b] for b in eligible if b not in found],
+        "descriptions": {name: judge_description(text, clip, truth, matches[name]) for name, text in texts.items()},
         "iou": {m.object_id: round(m.iou, 4) for m in matches.values()},
         "path": {k: v for k, v in path.items() if k != "z"} if path else None,
     }
@@ -265,6 +271,7 @@ def _movers(rows: list[Row]) -> dict[str, Any]:
         "phantoms": sum(len(r["phantoms"]) for r in rows),
         "parked": sum(len(r["parked"]) for r in rows),
         "jumped": sum(len(r["jumped"]) for r in rows),
+        "partial": sum(len(r["partial"]) for r in rows),
         "fragments": sum(r["fragments"] for r in rows),
     }
 

@@ -115,6 +115,54 @@ def test_a_missed_mover_and_a_doubled_one_are_counted(tmp_path):
     assert report["clips"][0]["missed"] == ["green_ball_2"]
 
 
+def test_a_part_of_a_mover_is_that_mover_and_a_larger_thing_is_not(tmp_path):
+    run = Run()
+    run.add_object("obj_5", 2, (36, 26, 44, 30))  # a corner of the ball and a little more
+    run.add_object("obj_6", 2, (20, 5, 48, 48))  # a region with the ball in it
+    right = run.ask("object_distance", 0, 20, LENGTHS, "D", 4.0, object_id="obj_5")
+    (clip,) = (report := _report(run, tmp_path))["clips"]
+    assert clip["partial"] == ["obj_5"] and clip["phantoms"] == ["obj_6"] and clip["fragments"] == 1
+    assert report["wrong"] == [] and report["worst"][0]["id"] == right and report["worst"][0]["body"] == "green_ball_2"
+
+
+@pytest.mark.parametrize(
+    ("words", "verdict"),
+    [
+        ("the red object", "fits"),
+        ("the blue object", "wrong_colour"),
+        ("the object (about 75% from the left and 40% from the top of the view at frame 7)", "fits"),
+        ("the red object (about 15% from the left and 60% from the top of the view at frame 7)", "points_elsewhere"),
+        ("the van that a model described", "unjudged"),
+    ],
+)
+def test_a_description_is_judged_by_its_colour_and_its_place(tmp_path, words, verdict):
+    run = Run()
+    run.rows["objects"][0]["description"] = words
+    run.ask("object_distance", 0, 20, LENGTHS, "B", 1.0, object_id="obj_1")
+    report = _report(run, tmp_path)
+    assert report["clips"][0]["descriptions"] == {"obj_1": verdict} and report["descriptions"][verdict] == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "verdict"),
+    [
+        ("the red object", "ambiguous"),
+        ("the red object (on the right of the view at frame 3)", "fits"),
+        ("the red object (on the left of the view at frame 3)", "ambiguous"),
+    ],
+)
+def test_a_parked_namesake_makes_a_colour_ambiguous(words, verdict):
+    from dataclasses import replace
+
+    from curation.audit.matching import Match
+    from curation.audit.naming import judge_description
+    from curation.audit.published import PublishedClip
+
+    twins = replace(truth(), colours=("red", "red", "green"))  # body 1 stands on the left
+    clip = PublishedClip(Run().rows["clips"][0], [], [], {}, [], [])
+    assert judge_description(words, clip, twins, Match("obj_1", 0, 1.0, 1.0, 1.0, True)) == verdict
+
+
 def test_a_track_that_jumps_to_another_body_is_seen(tmp_path):
     from tests.audit.fabricated import box_mask
 
