@@ -93,7 +93,48 @@ def failures(report: dict[str, Any], min_accuracy: float) -> list[str]:
     out = [f"source {name} is in bench and in training" for name in report["leaked_sources"]]
     for table, rows in report["blind"].items():
         for row in rows:
-            counts = ", ".join(f"{movers[k]} {k}" for k in ("phantoms", "parked", "jumped", "partial", "fragments"))
+            found = f"{row['accuracy']:.3f} against chance {row['chance']:.3f} on {row['count']} questions"
+            out.append(f"{table}: guesser {row['guesser']} answers {row['kind']} without the video: {found}")
+    total = report.get("questions", {}).get("all")
+    if total and total["asked"] and total["accuracy"] < min_accuracy:
+        out.append(
+            f"{total['asked'] - total['right']} of {total['asked']} labels are wrong; at least {min_accuracy:.1%} must be right"
+        )
+    return out
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1%}"
+
+
+def _number(value: float | None, unit: str = "") -> str:
+    return "-" if value is None else f"{value:.3g}{unit}"
+
+
+def show(report: dict[str, Any], console: Console) -> None:
+    """Print the tables."""
+    if "questions" not in report:
+        return
+    movers = report["movers"]
+    labels = Table("kind", "asked", "right", "accuracy", "at least (95 %)", "phantom", "parked", title="labels against truth")
+    for kind, row in report["questions"].items():
+        counts = (str(row["asked"]), str(row["right"]), _share(row["accuracy"]), _share(row["accuracy_low_95"]))
+        labels.add_row(kind, *counts, str(row["phantom"]), str(row["parked"]))
+    console.print(labels)
+    errors = Table("what", "count", "median", "90 %", "worst", title="errors")
+    for name, unit in (("percent", " %"), ("aligned_percent", " %"), ("rotation_deg", " deg"), ("static_rms_m", " m")):
+        _error_row(errors, f"camera path {name}", report["trajectories"][name], unit)
+    _error_row(errors, "object displacement, of its centroid", report["tracks"]["error_m"], " m")
+    _error_row(errors, "object displacement, of the measured point", report["tracks"]["material_m"], " m")
+    console.print(errors)
+    sigma = Table("what", "count", "within 1 sigma", "within 2 sigma", "error / sigma", title="sigma (right: 68.3 %, 95.4 %, 1)")
+    calibration = report["calibration"]
+    groups = {"camera positions": calibration["poses"], "object displacements": calibration["tracks"]}
+    groups |= {f"facts: {kind}": row for kind, row in calibration["facts"].items()}
+    for name, row in groups.items():
+        sigma.add_row(name, str(row["count"]), _share(row["within_1"]), _share(row["within_2"]), _number(row["median_ratio"]))
+    console.print(sigma)
+    counts = ", ".join(f"{movers[k]} {k}" for k in ("phantoms", "parked", "jumped", "partial", "fragments"))
     console.print(f"{movers['found']} of {movers['eligible']} movers found, {movers['asked']} asked about")
     console.print(f"{movers['objects']} objects published, of them {counts}")
     words = ", ".join(f"{number} {verdict}" for verdict, number in report["descriptions"].items())
