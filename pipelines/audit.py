@@ -134,9 +134,9 @@ def show(report: dict[str, Any], console: Console) -> None:
     for name, row in groups.items():
         sigma.add_row(name, str(row["count"]), _share(row["within_1"]), _share(row["within_2"]), _number(row["median_ratio"]))
     console.print(sigma)
-    counts = ", ".join(f"{movers[k]} {k}" for k in ("phantoms", "parked", "jumped", "partial", "fragments"))
+    kinds = ", ".join(f"{movers[k]} {k}" for k in ("phantoms", "parked", "jumped", "partial", "fragments"))
     console.print(f"{movers['found']} of {movers['eligible']} movers found, {movers['asked']} asked about")
-    console.print(f"{movers['objects']} objects published, of them {counts}")
+    console.print(f"{movers['objects']} objects published, of them {kinds}")
     words = ", ".join(f"{number} {verdict}" for verdict, number in report["descriptions"].items())
     console.print(f"descriptions of the objects asked about: {words}")
     worst = Table(
