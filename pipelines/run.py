@@ -57,13 +57,13 @@ def run(
     """
     if "://" in str(input_root) or "://" in str(output):
         raise Refused(f"expected folders, got {input_root} and {output}: mount or download remote storage first")
+    if config.run.runner == "ray":
+        from pipelines.ray_runner import check_folder
+
+        if problem := check_folder("--input", str(input_root)) or check_folder("--output", str(output)):
+            raise Refused(problem)
     if not Path(input_root).is_dir():
         raise Refused(f"expected a folder of videos as --input, found none at {input_root}")
-    if config.run.runner == "ray":
-        from pipelines.ray_runner import check_output
-
-        if problem := check_output(str(output)):
-            raise Refused(problem)
     job = Job(Path(input_root).resolve(), Path(output).resolve(), config, line)
     if job.output == job.input_root or job.input_root in job.output.parents:
         raise Refused(f"expected --output outside of --input, got {job.output} below {job.input_root}")

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 
 from curation.shards.products import ClipInfo, fact_row
 from curation.shards.rows import camera_rows, object_rows, track_rows
@@ -92,6 +93,9 @@ def _misbehave(wish: dict[str, Any], stage: str) -> None:
         os.abort()
     if does == "kill_host":
         os.kill(os.getppid(), signal.SIGKILL)
+        time.sleep(60)
+    if does == "kill_worker":  # the process that started the host; a Ray worker, if the runner is Ray's
+        os.kill(psutil.Process(os.getppid()).ppid(), signal.SIGKILL)
         time.sleep(60)
     if does == "hang":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
