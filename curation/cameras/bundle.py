@@ -11,7 +11,7 @@ Poses are perturbed as ``R <- exp(w) R``, ``C <- C + c`` in world axes: the para
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -88,6 +88,7 @@ class Adjusted:
         world_from_camera: (T, 4, 4).
         offset_px: constant added to measured disparities (0 unless it was solved for).
         covariance: (D, D) of the free parameters in the order pose 1 .. T-1 (position, rotation), then the offset.
+        by_offset: (T, 6) how (position, rotation) of each pose would follow a change of the disparity offset, per pixel.
         residual: (P, L, 3) model - measured, pixels, NaN where not measured.
         sigma_px: robust noise of (u, v) and of d.
         cost: robust cost at the solution.
@@ -97,6 +98,7 @@ class Adjusted:
     world_from_camera: Float[Array, "t 4 4"]
     offset_px: float
     covariance: Float[Array, "d d"]
+    by_offset: Float[Array, "t 6"]
     residual: Float[Array, "p l 3"]
     sigma_px: tuple[float, float]
     cost: float
@@ -236,7 +238,13 @@ class _Linear:
         return inverse, np.linalg.cholesky(inverse)
 
     def reduced(self, damping: float) -> tuple[Array, Array, Array]:
-        """The Schur complement (D, D), its right-hand side (D,), and the inverted point blocks."""
+        """The Schur complement (D, D) of the free parameters, its right-hand side (D,), and the inverted point blocks."""
+        s, g, inverse = self.reduced_with_offset(damping)
+        free = len(g) if self.problem.solve_offset else len(g) - 1
+        return s[:free, :free], g[:free], inverse
+
+    def reduced_with_offset(self, damping: float) -> tuple[Array, Array, Array]:
+        """The same with the offset as last parameter, whether it is solved for or not."""
         problem = self.problem
         frames, length = problem.frames, problem.tracks.uvd.shape[1]
         size = 6 * (frames + length) + 1  # windows may run past the last frame; the last row is the offset
@@ -262,7 +270,7 @@ class _Linear:
             index = np.r_[6 * start : 6 * (start + length), size - 1]
             s[np.ix_(index, index)] -= f @ f.T
             g[index] -= np.einsum("pij,pj->i", e, reduced_gp[rows])
-        keep = np.r_[6 : 6 * frames, size - 1] if problem.solve_offset else np.r_[6 : 6 * frames]
+        keep = np.r_[6 : 6 * frames, size - 1]
         return s[np.ix_(keep, keep)], g[keep], inverse
 
     def back_substitute(self, inverse: Array, step: Array) -> Array:
@@ -380,28 +388,26 @@ def _sigma_of(problem: _Problem, residual: Array) -> Array:
     return np.array([max(uv, 0.02)] * 2 + [max(d, 0.02)])
 
 
-def _sandwich(linear: _Linear) -> Array:
-    """Covariance of the free parameters that holds however the errors of one corner hang together."""
-    s, _, inverse = linear.reduced(0.0)
+def _sandwich(linear: _Linear) -> tuple[Array, Array]:
+    """Covariance of the free parameters that holds however the errors of one corner hang together; poses by the offset."""
+    full, _, inverse = linear.reduced_with_offset(0.0)
     influence = linear.influence(inverse)
-    # Geman-McClure's cost curves less than the reweighted squares that ``s`` sums up: the sandwich needs the true bread.
-    bread = np.linalg.pinv(s, hermitian=True) / max(linear.curvature, 0.3)
-    return np.asarray(bread @ (influence.T @ influence) @ bread)
+    free = influence.shape[1]
+    # Geman-McClure's cost curves less than the reweighted squares that ``full`` sums up: the sandwich needs the true bread.
+    bread = np.linalg.pinv(full[:free, :free], hermitian=True) / max(linear.curvature, 0.3)
+    by_offset = np.zeros((linear.problem.frames, 6))
+    by_offset[1:] = -np.linalg.lstsq(full[:-1, :-1], full[:-1, -1], rcond=None)[0].reshape(-1, 6)
+    return bread @ (influence.T @ influence) @ bread, by_offset
 
 
 def _result(problem: _Problem, state: _State, linear: _Linear, sigma: Array, iterations: int, wanted: bool) -> Adjusted:
-    covariance = _sandwich(linear) if wanted else np.zeros((6 * (problem.frames - 1) + problem.solve_offset,) * 2)
+    size = 6 * (problem.frames - 1) + problem.solve_offset
+    covariance, by_offset = _sandwich(linear) if wanted else (np.zeros((size, size)), np.zeros((problem.frames, 6)))
     poses = np.tile(np.eye(4), (problem.frames, 1, 1))
     poses[:, :3, :3], poses[:, :3, 3] = state.rotation, state.center
     residual = np.full(problem.tracks.uvd.shape, np.nan)
     value = problem.residuals(state)[0]
     value[~problem.has_d, 2] = np.nan
     residual[problem.row, problem.column] = value
-    return Adjusted(poses, state.offset, covariance, residual, (float(sigma[0]), float(sigma[2])), linear.cost, iterations)
-
-
-def without(tracks: Tracks, rows: Array) -> Tracks:
-    """The tracks without the given rows."""
-    keep = np.ones(len(tracks), bool)
-    keep[rows] = False
-    return replace(tracks.select(keep))
+    noise = (float(sigma[0]), float(sigma[2]))
+    return Adjusted(poses, state.offset, covariance, by_offset, residual, noise, linear.cost, iterations)

@@ -127,13 +127,11 @@ def fit_motion(points: Array, uvd: Array, camera: Intrinsics, baseline_m: float)
     )  # fmt: skip
     if not found or inliers is None or len(inliers) < 4:
         return None, none
-    camera_from_world = pose(rotation_from_vector(rotation[:, 0]), translation[:, 0])
-    rows = vote[inliers[:, 0]]
-    guess = fit_pose(points[rows], uvd[rows], camera, baseline_m, inverse(camera_from_world))
+    guess = inverse(pose(rotation_from_vector(rotation[:, 0]), translation[:, 0]))
     agree = _agreeing(points, uvd, camera, guess)
     if agree.sum() < 4:
         return None, none
-    fitted = fit_pose(points[agree], uvd[agree], camera, baseline_m, guess)
+    fitted = fit_pose(points[agree], uvd[agree], camera, baseline_m, guess, rounds=5)
     agree = _agreeing(points, uvd, camera, fitted)
     if agree.sum() < MIN_LINKS or agree.mean() < MIN_LINK_RATIO:
         return None, agree

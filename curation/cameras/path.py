@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from curation.cameras import matching, static, trust
 from curation.cameras.bundle import Adjusted, Tracks, adjust
-from curation.cameras.calibrate import POSITION_INFLATION, ROTATION_INFLATION, applied_offset
+from curation.cameras.calibrate import MIN_OFFSET_PX, judged_offset, not_applied, pose_covariances
 from curation.cameras.odometry import Odometry, follow, reversed_in_time
 from curation.geometry import pose, rotation_from_vector, vector_from_rotation
 from schemas.camera import Array, CameraPath, Intrinsics
@@ -64,12 +63,14 @@ def _path(found: Odometry, camera: Intrinsics, baseline_m: float, config: Camera
     tracks, adjusted = _without_misfits(found, camera, baseline_m)
     pieces = tracks.pieces(_PIECE)
     adjusted = adjust(pieces, adjusted.world_from_camera, camera, baseline_m, offset_px=adjusted.offset_px, solve_offset=True)
-    halves = trust.split_halves(pieces, adjusted, camera, baseline_m, solve_offset=True, seed=seed)
-    offset_px, offset_sigma_px = applied_offset(adjusted, halves)
+    free = adjusted
+    offset_px, offset_sigma_px = not_applied(free)
+    if abs(free.offset_px) >= MIN_OFFSET_PX:
+        halves = trust.split_halves(pieces, adjusted, camera, baseline_m, solve_offset=True, seed=seed)
+        offset_px, offset_sigma_px = judged_offset(adjusted, halves.first.offset_px, halves.second.offset_px)
     if offset_px == 0.0:
         adjusted = adjust(pieces, adjusted.world_from_camera, camera, baseline_m, sigma_px=adjusted.sigma_px)
-        start = replace(adjusted, offset_px=0.0)
-        halves = trust.split_halves(pieces, start, camera, baseline_m, solve_offset=False, seed=seed)
+        halves = trust.split_halves(pieces, adjusted, camera, baseline_m, solve_offset=False, seed=seed)
     rival = trust.rival_motion(found.tracks, adjusted.world_from_camera, camera, baseline_m, offset_px)
     return _checked(found, tracks, adjusted, halves, offset_px, offset_sigma_px, rival, config)
 
@@ -92,7 +93,7 @@ def _without_misfits(found: Odometry, camera: Intrinsics, baseline_m: float) -> 
     pieces = found.tracks.pieces(_FIRST_PIECE)
     if len(pieces) < trust.MIN_LINKS:
         raise Rejected("pose_few_tracks", f"{len(pieces)} corners could be followed, expected at least {trust.MIN_LINKS}")
-    adjusted = adjust(pieces, found.world_from_camera, camera, baseline_m, solve_offset=True, covariance=False)
+    adjusted = adjust(pieces, found.world_from_camera, camera, baseline_m, solve_offset=True, covariance=False, tolerance=0.2)
     sigma = np.array([adjusted.sigma_px[0]] * 2 + [adjusted.sigma_px[1]])
     with np.errstate(invalid="ignore"):
         bad = (np.abs(adjusted.residual / sigma) > _MISFIT_SIGMAS).any(axis=2)
@@ -108,11 +109,7 @@ def _checked(
 ) -> CameraPath:  # fmt: skip
     """Put doubt on the path, refuse it or return it, with the frames that had no pose interpolated."""
     count = len(adjusted.world_from_camera)
-    inflation = np.repeat([POSITION_INFLATION, ROTATION_INFLATION], 3)
-    covariance = np.zeros((count, 6, 6))
-    for t in range(1, count):
-        block = slice(6 * t - 6, 6 * t)
-        covariance[t] = adjusted.covariance[block, block] * np.outer(inflation, inflation)
+    covariance = pose_covariances(adjusted, offset_px)
     centers = adjusted.world_from_camera[:, :3, 3]
     length_m = float(np.linalg.norm(np.diff(centers, axis=0), axis=1).sum())
     sigma_m = float(np.sqrt(np.trace(covariance[:, :3, :3], axis1=1, axis2=2).max() / 3))

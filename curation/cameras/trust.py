@@ -35,11 +35,6 @@ class Halves:
         apart = self.first.world_from_camera[:, :3, 3] - self.second.world_from_camera[:, :3, 3]
         return np.asarray(np.linalg.norm(apart, axis=1))
 
-    @property
-    def offset_px(self) -> float:
-        """Difference of the two disparity offsets."""
-        return abs(self.first.offset_px - self.second.offset_px)
-
 
 def split_halves(
     tracks: Tracks, start: Adjusted, camera: Intrinsics, baseline_m: float, *, solve_offset: bool, seed: int
