@@ -74,7 +74,7 @@ def _track_facts(
     seed: int,
     scale_rel: float,
 ) -> list[Fact]:
-    seen = [q for q, m in enumerate(question) if track.visible[m]]
+    seen = [q for q, m in enumerate(question) if track.visible[m] and np.isfinite(track.centroid_cov_m2[m]).all()]
     rng = generator(seed, clip_id, f"pairs:{track.object_id}")
     facts: list[Fact] = []
     for i, j in choose_pairs(seen, config.max_pairs, rng, min_span=min(config.min_span, len(question) - 1)):

@@ -119,6 +119,64 @@ def test_the_side_that_nobody_saw_vetoes_the_distance() -> None:
     assert "veto" not in object_answers(path, mover, 0, 2, CONFIG, scale_rel=0)["object_camera_distance"][4]
 
 
+@pytest.mark.parametrize(
+    "step, lateral, longitudinal, change",
+    [([1.0, 0, 1.0], "right", "farther", "farther"), ([-1.0, 0, -1.0], "left", "closer", "closer")],
+)
+def test_object_labels_say_what_a_viewer_at_frame_i_would_say(
+    step: list[float], lateral: str, longitudinal: str, change: str
+) -> None:
+    path = camera_path(np.tile(np.eye(4), (2, 1, 1)), static=True)
+    mover = track(np.array([[0, 0, 5.0], np.add([0, 0, 5.0], step)]), sigma_m=0.02)
+    answers = object_answers(path, mover, 0, 1, CONFIG, scale_rel=0)
+    assert answers["object_camera_lateral"][1] == lateral and answers["object_camera_lateral"][3] > 3
+    assert answers["object_camera_longitudinal"][1] == longitudinal and answers["object_camera_longitudinal"][3] > 3
+    assert answers["object_camera_distance_change"][1] == change
+
+
+def test_a_turned_camera_calls_sides_by_its_own_axes() -> None:
+    """Looking along world +X, the world's +Z lies to the left and +X is farther."""
+    turned = pose(rotation_from_vector(np.array([0, np.pi / 2, 0])), np.zeros(3))
+    path = camera_path(np.stack([np.eye(4), turned, np.eye(4)]))
+    mover = track(np.array([[5.0, 0, 0], [5.0, 0, 0], [6.0, 0, 1.5]]), sigma_m=0.02)
+    answers = object_answers(path, mover, 1, 2, CONFIG, scale_rel=0)
+    assert answers["object_camera_lateral"][:2] == (pytest.approx(-1.5), "left")
+    assert answers["object_camera_longitudinal"][:2] == (pytest.approx(1.0), "farther")
+
+
+def test_the_nearest_point_is_the_one_nearest_to_the_camera_at_i() -> None:
+    path = camera_path(np.stack([np.eye(4), pose(np.eye(3), np.array([0, 0, 2.0])), pose(np.eye(3), np.array([3.0, 0, 2.0]))]))
+    mover = track(np.tile([0, 0, 8.0], (3, 1)), size_m=4.0)
+    found = object_camera_distance(path, mover, 1, 2, scale_rel=0)
+    assert found is not None
+    distances = np.linalg.norm(mover.points_m[2] - np.array([0, 0, 2.0]), axis=1)
+    assert found.value == pytest.approx(distances.min(), abs=1e-6)
+    assert distances.argmin() != np.linalg.norm(mover.points_m[2] - np.array([3.0, 0, 2.0]), axis=1).argmin()
+
+
+def test_doubt_about_the_cameras_turn_grows_with_the_distance_of_what_it_sees() -> None:
+    path = camera_path(np.tile(np.eye(4), (FRAMES, 1, 1)), sigma_m=0.0, sigma_rad=0.01)
+    sigmas = []
+    for depth in (5.0, 50.0):
+        mover = track(np.linspace([0, 0, depth], [1.0, 0, depth], FRAMES), sigma_m=1e-6, relative=0.0)
+        sigmas.append(object_distance(path, mover, 40, 90, scale_rel=0).sigma)
+    assert sigmas[1] == pytest.approx(10 * sigmas[0], rel=0.05)
+    # 0.01 rad, grown by 40/93 and 90/93 of 2, at 50 m
+    assert sigmas[1] == pytest.approx(50 * 0.01 * np.sqrt(2 * (40 + 90) / 93), rel=0.1)
+
+
+def test_the_margin_of_a_direction_looks_at_doubt_across_the_diagonal_only() -> None:
+    """Uncertain along (1, 0, 1): a motion along it slides along the diagonal, a motion along (1, 0, -1) would cross it."""
+    along = np.array([1.0, 0, 1.0]) / np.sqrt(2)
+    margins = []
+    for step in ([2.0, 0, 1.0], [2.0, 0, -1.0]):
+        path = camera_path(np.stack([np.eye(4), pose(np.eye(3), np.array(step))]))
+        covariance = np.zeros((2, 6, 6))
+        covariance[1, :3, :3] = 0.2**2 * np.outer(along, along) + 1e-6 * np.eye(3)
+        margins.append(direction_answer(dataclasses.replace(path, covariance=covariance), 0, 1, CONFIG)[3])
+    assert margins[0] > 4 * margins[1] > 0
+
+
 def test_a_long_object_that_comes_nearer_with_one_end_only_is_not_asked_about() -> None:
     path = camera_path(np.tile(np.eye(4), (2, 1, 1)), static=True)
     train = track(np.array([[0, 0, 20.0], [1.0, 0, 20.5]]), sigma_m=0.02, size_m=1.0)
