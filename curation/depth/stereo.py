@@ -11,13 +11,19 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
+from scipy.spatial import cKDTree
 
 from curation.cameras.matching import match_right
 from curation.geometry import from_opencv
 from schemas.camera import Array, Intrinsics
 from schemas.config import DepthConfig
 
-_PHASE_BINS = 8
+_PHASE_BINS = 32
+_PHASE_WIDTH = 0.06
+_PHASE_SHRINK = 2.0
+_LOCAL_STEP_PX = 8
+_LOCAL_REACH_PX = 25.0
+_LOCAL_SHRINK = 0.5
 _TEXTURE_EDGES = np.array([2.0, 4.0, 8.0, 16.0, 32.0])
 _SIGMA_FLOOR_PX = 0.05
 _SIGMA_UNMEASURED_PX = 0.5
@@ -140,8 +146,9 @@ def disparity_map(
         bias = _phase_bias(raw[rows, cols], error)
         phase = np.nan_to_num(raw) % 1.0 * _PHASE_BINS
         low = phase.astype(int) % _PHASE_BINS
-        share = (phase - np.floor(phase)).astype(np.float32)
+        share = phase - np.floor(phase)
         disparity = raw - (bias[low] * (1 - share) + bias[(low + 1) % _PHASE_BINS] * share).astype(np.float32)
+        disparity = disparity - _local_bias(disparity, rows, cols, disparity[rows, cols] - exact)
         error = disparity[rows, cols] - exact
         stats["noise_px"] = _mad(error)
     sigma = _sigma(one, disparity, rows, cols, error)
@@ -151,16 +158,26 @@ def disparity_map(
 
 
 def _phase_bias(raw: Array, error: Array) -> Array:
-    """Median error at phases 0, 1/8, ... of the raw disparity; the overall median where a phase has few points."""
-    phase = np.round(raw % 1.0 * _PHASE_BINS).astype(int) % _PHASE_BINS
-    overall = float(np.median(error))
-    bias = np.full(_PHASE_BINS, overall)
-    for k in range(_PHASE_BINS):
-        inside = error[phase == k]
-        weight = len(inside) / (len(inside) + 10.0)  # shrink rare phases to the overall bias
-        if len(inside):
-            bias[k] = weight * float(np.median(inside)) + (1 - weight) * overall
-    return bias
+    """Mean error around each of ``_PHASE_BINS`` sub-pixel phases of the raw disparity; 0 where no point is near a phase."""
+    centres = np.arange(_PHASE_BINS) / _PHASE_BINS
+    apart = np.abs((raw[None] - centres[:, None] + 0.5) % 1.0 - 0.5)
+    weight = np.exp(-0.5 * (apart / _PHASE_WIDTH) ** 2)
+    return (weight * np.clip(error, -0.6, 0.6)).sum(1) / (weight.sum(1) + _PHASE_SHRINK)
+
+
+def _local_bias(disparity: Array, rows: Array, cols: Array, error: Array) -> Float[Array, "h w"]:
+    """What is left of the bias near each pixel, from the points close to it in the image and in disparity."""
+    step = _LOCAL_STEP_PX
+    v, u = np.mgrid[step // 2 : disparity.shape[0] : step, step // 2 : disparity.shape[1] : step]
+    here = disparity[v, u]
+    points = np.column_stack([cols / _LOCAL_REACH_PX, rows / _LOCAL_REACH_PX, disparity[rows, cols]])
+    known = np.isfinite(here)
+    query = np.column_stack([u[known] / _LOCAL_REACH_PX, v[known] / _LOCAL_REACH_PX, here[known]])
+    distance, index = cKDTree(points).query(query, k=min(12, len(points)))
+    weight = np.exp(-0.5 * distance**2)
+    grid = np.zeros(here.shape, np.float32)
+    grid[known] = (weight * np.clip(error, -0.6, 0.6)[index]).sum(1) / (weight.sum(1) + _LOCAL_SHRINK)
+    return cv2.resize(grid, disparity.shape[::-1], interpolation=cv2.INTER_NEAREST)
 
 
 def _sigma(left: Array, disparity: Array, rows: Array, cols: Array, error: Array) -> Array:

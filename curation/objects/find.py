@@ -33,6 +33,7 @@ _POOL = 2.0
 _TEST_EVERY = 3
 _LEAST_VISIBLE = 8
 _ON_SURFACE = 0.6
+_FLOATING_M = 1.7  # what moves is carried by the ground; where edges of buildings cross, something seems to move above it
 _LOW_M, _LOW_SHARE = 0.08, 0.012  # what stays below this over the ground (and a share of its distance) is a shadow
 _OBJECT_NOISE = 1.5  # how much noisier an object's tracks are than the background's (it turns, and its light changes)
 _NOISE_FLOOR_PX = np.array([0.08, 0.08, 0.06])
@@ -204,13 +205,12 @@ def weigh(measured: Measured, group: Group, gates: Gates = GATES) -> Candidate:
     }
     if model is None:
         return Candidate(group, None, "no_model", stats, surface)
-    low = False
+    low = floating = False
     if measured.ground is not None:
-        height = float(
-            np.quantile(measured.ground.height_m(lift.carried(group, model.points)[motion.reference - motion.first]), 0.8)
-        )
-        stats["height_m"] = round(height, 3)
-        low = height < _LOW_M + _LOW_SHARE * depth
+        over = measured.ground.height_m(lift.carried(group, model.points)[motion.reference - motion.first])
+        bottom, top = (float(h) for h in np.quantile(over, [0.2, 0.8]))
+        stats |= {"height_m": round(top, 3), "bottom_m": round(bottom, 3)}
+        low, floating = top < _LOW_M + _LOW_SHARE * depth, bottom > _FLOATING_M
     centre = lift.carried(group, model.centre[None])[:, 0]
     travelled = np.linalg.norm(centre[:, None] - centre[None], axis=-1)
     i, j = np.unravel_index(int(travelled.argmax()), travelled.shape)
@@ -228,6 +228,8 @@ def weigh(measured: Measured, group: Group, gates: Gates = GATES) -> Candidate:
         refused = "moved_too_little"
     elif low:
         refused = "on_ground"
+    elif floating:
+        refused = "above_ground"
     elif known < gates.carried_count or favour < gates.carried_share * known:
         refused = "pixels_stayed"
     return Candidate(group, model, refused, stats, surface)
@@ -296,7 +298,8 @@ def find_candidates(measured: Measured) -> list[Candidate]:
     pool = np.flatnonzero(scene.static_reduced > _POOL)
     share, tested = on_surface_share(scene, measured.still, pool, np.arange(scene.frames) % _TEST_EVERY == 1)
     moving = measured.moving.copy()
-    moving[pool[share > _ON_SURFACE]] = False
+    # What stands for a while is part of what stands still then; a shadow is on the ground at every frame.
+    moving[pool[(share > _ON_SURFACE) & (tested * (1 - share) < 2.5)]] = False
     pool = pool[(share < 0.99) | (tested < 2)]
     groups = merge_fragments(scene, grow_groups(scene, moving, pool))
     return _without_shadows(scene, [weigh(measured, g) for g in groups])
