@@ -18,6 +18,7 @@ from curation.relations.doubt import (
     metric,
     shared_range_error,
 )
+from curation.relations.wholeness import cut_sideways, only_in_part, turn_lever_m
 from schemas.camera import Array, CameraPath
 from schemas.config import RelationsConfig
 from schemas.track import ObjectTrack
@@ -35,6 +36,8 @@ def displacement_along(
     camera_i, camera_j = path.centers_m[i], path.centers_m[j]
     variance = float(u @ (track.centroid_cov_m2[i] + track.centroid_cov_m2[j]) @ u)
     variance += carried_variance(path, i, start, u) + carried_variance(path, j, end, u)
+    if only_in_part(track):  # the middle of what is seen may lie far from the middle of the whole
+        variance += turn_lever_m(track.points_m[i], track.points_m[j]) ** 2
     shared = shared_range_error(start - camera_i, end - camera_j, u, math.hypot(track.common_sigma_rel, scale_rel))
     shared += scale_rel * abs(float(u @ (camera_j - camera_i)))
     return Estimate(float(u @ (end - start)), math.sqrt(max(variance, 0.0) + shared**2))
@@ -107,13 +110,16 @@ def object_answers(
     distance = object_camera_distance(path, track, i, j, scale_rel=scale_rel)
     if distance is not None:
         margin = (distance.value - config.min_object_range_m) / _least(distance)
-        out["object_camera_distance"] = _answer(distance, "", margin, _other_side(path, track, i, j, config))
+        veto = {"veto": "out_of_view"} if _near_end_unseen(track, j) else _other_side(path, track, i, j, config)
+        out["object_camera_distance"] = _answer(distance, "", margin, veto)
 
     change = object_camera_distance_change(path, track, i, j, scale_rel=scale_rel)
     if change is not None:
         label, margin = _change_label(change[0], config)
         details: dict[str, Any] = {"nearest_m": [round(change[1], 6), round(change[2], 6)]}
-        if not _middle_agrees(path, track, i, j, label, config):
+        if _near_end_unseen(track, i) or _near_end_unseen(track, j):
+            details["veto"] = "out_of_view"
+        elif not _middle_agrees(path, track, i, j, label, config):
             details["veto"] = "parts_disagree"
         out["object_camera_distance_change"] = _answer(change[0], label, margin, details)
 
@@ -139,6 +145,11 @@ def _middle_agrees(path: CameraPath, track: ObjectTrack, i: int, j: int, label: 
     ranges = [float(np.linalg.norm(track.centroid_m[k] - path.centers_m[k])) for k in (i, j)]
     change = ranges[1] - ranges[0]
     return abs(change) < config.moving_m if label == "not moving" else (change > 0) == (label == "farther")
+
+
+def _near_end_unseen(track: ObjectTrack, k: int) -> bool:
+    """Whether the nearest part may lie beyond the picture's border: it cuts the object now and whenever it is seen."""
+    return bool(cut_sideways(track)[k]) and only_in_part(track)
 
 
 def _other_side(path: CameraPath, track: ObjectTrack, i: int, j: int, config: RelationsConfig) -> dict[str, Any]:

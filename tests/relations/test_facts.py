@@ -14,6 +14,7 @@ from curation.relations import KINDS, clip_facts
 from curation.relations.camera import camera_distance, direction_answer
 from curation.relations.objects import object_answers, object_camera_distance, object_distance
 from curation.relations.pairs import choose_pairs
+from curation.relations.wholeness import turn_lever_m
 from curation.seeding import generator
 from schemas.camera import CameraPath, RelativeCameraPath
 from schemas.config import RelationsConfig
@@ -183,6 +184,33 @@ def test_a_long_object_that_comes_nearer_with_one_end_only_is_not_asked_about() 
     train.points_m[1, 0] = [0, 0, 12.0]
     _, label, _, margin, details = object_answers(path, train, 0, 1, CONFIG, scale_rel=0)["object_camera_distance_change"]
     assert label == "closer" and margin < 0 and details["veto"] == "parts_disagree"
+
+
+def with_outline(mover: ObjectTrack, boxes: np.ndarray) -> ObjectTrack:
+    return dataclasses.replace(mover, bbox_xyxy_px=boxes.astype(float), masks=({"size": [400, 640], "counts": ""},) * len(boxes))
+
+
+def test_a_part_at_the_border_does_not_speak_for_the_whole() -> None:
+    """A van of which only the tail is ever in view turns by 10 degrees: its middle moves otherwise than its tail."""
+    path = camera_path(np.tile(np.eye(4), (2, 1, 1)), static=True)
+    mover = track(np.array([[-3.0, 0, 6.0], [-2.0, 0, 6.0]]), sigma_m=0.01, size_m=1.0)
+    turn = rotation_from_vector(np.radians([0, 10.0, 0]))
+    mover.points_m[1] = (mover.points_m[0] - mover.centroid_m[0]) @ turn.T + mover.centroid_m[1]
+    cut = with_outline(mover, np.array([[0, 100, 80, 200], [0, 100, 120, 200]]))
+    once_whole = with_outline(mover, np.array([[0, 100, 80, 200], [20, 100, 140, 200]]))
+    answers, whole = (object_answers(path, t, 0, 1, CONFIG, scale_rel=0) for t in (cut, once_whole))
+    assert answers["object_distance"][2] > 0.15 > 0.03 > whole["object_distance"][2]  # type: ignore[operator]
+    for kind in ("object_camera_distance", "object_camera_distance_change"):
+        assert answers[kind][4]["veto"] == "out_of_view" and "veto" not in whole[kind][4]
+
+
+def test_the_lever_of_a_turn_is_the_diameter_times_the_chord() -> None:
+    points = np.random.default_rng(0).normal(size=(50, 3))
+    diameter = 2 * np.sqrt(((points - points.mean(0)) ** 2).sum(1).mean())
+    for degrees in (0.0, 30.0, 90.0, 180.0):
+        turned = points @ rotation_from_vector(np.radians([0, degrees, 0])).T + [1.0, 2, 3]
+        assert turn_lever_m(points, turned) == pytest.approx(diameter * 2 * np.sin(np.radians(degrees) / 2), abs=1e-6)
+    assert turn_lever_m(points[:3], points[:3]) == 0.0
 
 
 def test_an_assumed_calibration_widens_every_sigma(moving: tuple) -> None:
