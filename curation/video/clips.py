@@ -58,6 +58,7 @@ def plan_clips(source: Source, config: VideoConfig) -> ClipPlan:
     if not line.times_s:
         raise Rejected("unreadable_video", "no frame of it can be decoded")
     usable = _paired(source, pictures, line) if source.right is not None else np.ones(len(line.times_s), bool)
+    usable[list(line.mixed)] = False
     clips: list[ClipSpec] = []
     refused: list[tuple[str, Rejected]] = []
     options = json.dumps({"version": PIXELS_VERSION} | {k: getattr(config, k) for k in _PIXEL_OPTIONS}, sort_keys=True)

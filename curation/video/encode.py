@@ -56,7 +56,7 @@ class ClipWriter:
         # Readers that ignore the tag assume BT.601 (swscale's default), and readers that honour it find BT.601.
         context.colorspace, context.color_primaries, context.color_trc, context.color_range = 6, 6, 6, 1
         keyframes = str(max(1, min(60, round(rate))))  # a trainer jumps to 32 places
-        context.options = {"crf": str(crf), "preset": "veryfast", "bf": "0", "g": keyframes, "flags": "+bitexact"}
+        context.options = {"crf": str(crf), "preset": "superfast", "bf": "0", "g": keyframes, "flags": "+bitexact"}
         self._packets: list[Any] = []
         self._count = 0
 

@@ -95,14 +95,16 @@ def _container(path: Path) -> Iterator[Any]:
     with container:
         if not container.streams.video:
             raise Rejected("no_video_track", f"{path.name!r} holds no video track ({len(container.streams)} other streams)")
-        if container.streams.video[0].codec_context is None:
+        if _stream(container).codec_context is None:
             raise Rejected("unreadable_video", f"{path.name!r} is of a codec that is not known here; convert it to H.264")
         yield container
 
 
 def _stream(container: Any) -> Any:
-    stream = container.streams.video[0]
-    stream.codec_context.thread_count = 1  # the same frames for damaged files, whatever the machine; clips run in parallel
+    """The track that is the video: not the cover picture that some files carry as a track of its own."""
+    stream = container.streams.best("video") or container.streams.video[0]
+    if stream.codec_context is not None:
+        stream.codec_context.thread_count = 1  # the same frames for damaged files, whatever the machine
     return stream
 
 

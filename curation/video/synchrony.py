@@ -14,6 +14,8 @@ _MAX_LAG = 10  # frames
 _MIN_CHANGE = 0.3  # grey levels: below this, what changes is noise and the pulse of key frames
 _MIN_SIMILARITY = 0.5
 _MIN_GAIN = 0.15
+_STALLED = 0.1  # of the usual change
+_MIN_STALLS = 4
 _MAX_LAG_FRAMES = 0.2  # the parabola understates: a third of a frame reads 0.22, a quarter 0.14
 
 
@@ -56,6 +58,7 @@ class Synchrony:
             return None
         best = max(found, key=lambda lag: found[lag])
         if found[best] < _MIN_SIMILARITY:
+            self._check_stalls()
             return None
         before, after = found.get(best - 1, 0.0), found.get(best + 1, 0.0)
         curve = 2 * found[best] - before - after
@@ -67,7 +70,21 @@ class Synchrony:
                 f"the right eye is {abs(lag):.1f} frames {direction} (the changes of both eyes correlate by {found[best]:.2f} "
                 f"so, by {found[0]:.2f} as they come); shift one eye in time",
             )
+        self._check_stalls()
         return lag
+
+    def _check_stalls(self) -> None:
+        """Refuse eyes of which one stands still, now and then, while the other moves (a camera that lost frames)."""
+        sizes = [np.sqrt(np.mean(_changes(np.array(rows)) ** 2, axis=1)) for rows in (self.left, self.right)]
+        usual = [float(np.median(size)) for size in sizes]
+        for (own, other), (own_usual, other_usual), name in zip(
+            (sizes, sizes[::-1]), (usual, usual[::-1]), ("left", "right"), strict=True
+        ):
+            stalls = int(np.sum((own < _STALLED * own_usual) & (other > 0.5 * other_usual)))
+            if stalls >= max(_MIN_STALLS, 0.03 * len(own)):
+                raise Rejected(
+                    "eyes_unsynchronised", f"the {name} eye stands still at {stalls} of {len(own)} frames while the other moves"
+                )
 
 
 def _changes(profiles: Float[Array, "t h"]) -> Float[Array, "t-1 h"]:

@@ -76,6 +76,15 @@ def test_a_cut_within_one_scene_is_seen_and_fast_motion_is_none(tmp_path):
     assert [span(c) for c in swift.clips] == [(0, 45)]
 
 
+def test_a_dissolve_parts_shots_and_its_mixed_pictures_belong_to_none(tmp_path):
+    walls = [left_of(stereo(1, 240, 144, seed=seed))[0] for seed in (0, 3)]
+    first, second = ([wall[:, k // 3 : k // 3 + 192] for k in range(50)] for wall in walls)  # moves slowly
+    mixed = [cv2.addWeighted(first[30 + k], 1 - (k + 0.5) / 12, second[k], (k + 0.5) / 12, 0) for k in range(12)]
+    write_video(tmp_path / "x.mp4", first[:30] + mixed + second[12:])
+    before, after = plan_clips(only_source(tmp_path), CONFIG).clips
+    assert 15 <= before.end_frame <= 30 and 42 <= after.start_frame <= 57
+
+
 def test_black_frames_part_shots_and_are_named(tmp_path):
     scene = left_of(stereo(70))
     write_video(tmp_path / "x.mp4", scene[:30] + [f // 50 for f in scene[30:40]] + scene[40:])

@@ -108,6 +108,17 @@ def test_a_late_eye_is_refused_with_its_lag(late):
     assert why.value.reason == "eyes_unsynchronised"
 
 
+@pytest.mark.parametrize("which", ["left", "right"])
+def test_an_eye_that_stalls_now_and_then_is_refused(which):
+    left, right = eyes(60)
+    stalling = left if which == "left" else right
+    stalling[20:26] = [stalling[20]] * 6
+    with pytest.raises(Rejected, match=f"eyes_unsynchronised: the {which} eye stands still at 5 of 59"):
+        synchrony(left, right).check()
+    both = [frames[:20] + [frames[20]] * 6 + frames[26:] for frames in eyes(60)]
+    synchrony(*both).check()
+
+
 def test_half_a_frame_of_lag_is_refused():
     left, right = eyes(80, seed=3)
     smooth = [cv2.addWeighted(a, 0.5, b, 0.5, 0) for a, b in zip(right[:-1], right[1:], strict=True)]
