@@ -36,6 +36,7 @@ _ON_SURFACE = 0.6
 _FLOATING_M = 1.7  # what moves is carried by the ground; where edges of buildings cross, something seems to move above it
 _LOW_M, _LOW_SHARE = 0.08, 0.012  # what stays below this over the ground (and a share of its distance) is a shadow
 _OBJECT_NOISE = 1.5  # how much noisier an object's tracks are than the background's (it turns, and its light changes)
+_NOISE_OVER_PATH = 1.8
 _NOISE_FLOOR_PX = np.array([0.08, 0.08, 0.06])
 
 
@@ -131,6 +132,8 @@ def measure_tracks(frames: ClipFrames, path: CameraPath, depth_config: DepthConf
     if tracks.count:
         still = static.reduced[tracks.track] < 20
         noise = 1.4826 * np.nanmedian(np.abs(static.residual * guess)[still], axis=0) if still.any() else guess[0]
+    # Where movers fill the image their misfit is no noise: the path's own inliers bound it.
+    noise = np.minimum(np.nan_to_num(noise, nan=0.15), _NOISE_OVER_PATH * path.noise_px + 0.05)
     noise = np.maximum(np.nan_to_num(np.array([max(noise[:2])] * 2 + [noise[2]]), nan=0.15), _NOISE_FLOOR_PX)
     sigma = np.tile(_OBJECT_NOISE * noise, (len(tracks.frame), 1))
     static = triangulate(tracks, cam_from_world, rig, sigma, iterations=1, start=static.points)
@@ -196,7 +199,7 @@ def weigh(measured: Measured, group: Group, gates: Gates = GATES) -> Candidate:
     fit = triangulate(sub, motion.cam_from_reference(scene.cam_from_world), scene.rig, sigma, iterations=3)
     depth = float(transform(scene.cam_from_world[motion.reference], motion.pivot)[2])
     model = lift.surface(fit.points, fit.covariance, depth)
-    static = float(np.nanmedian(scene.static_reduced[group.members]))
+    static = _static_misfit(scene, group)
     stats: dict[str, Any] = {
         "tracks": len(group.members),
         "on_surface": len(surface),
@@ -233,6 +236,24 @@ def weigh(measured: Measured, group: Group, gates: Gates = GATES) -> Candidate:
     elif known < gates.carried_count or favour < gates.carried_share * known:
         refused = "pixels_stayed"
     return Candidate(group, model, refused, stats, surface)
+
+
+def _static_misfit(scene: Scene, group: Group) -> float:
+    """Median chi2 per degree of freedom of the tracks under standstill, over the frames at which the object travels.
+
+    An object that stands for a good part of the clip has tracks that a standing point explains for as long.
+    """
+    motion = group.fit.motion
+    speed = np.linalg.norm(np.gradient(motion.shift, axis=0), axis=1)
+    going = np.zeros(scene.frames, bool)
+    going[motion.first : motion.last + 1] = speed >= 0.3 * np.quantile(speed, 0.9)
+    if going.sum() > 0.7 * motion.count or going.sum() < 5:
+        return float(np.nanmedian(scene.static_reduced[group.members]))
+    sub, sigma = scene.tracks.subset(group.members), scene.sigma[scene.rows(group.members)]
+    poses = np.where(going[:, None, None], scene.cam_from_world, np.nan)
+    fit = triangulate(sub, poses, scene.rig, sigma, iterations=3)
+    witness = fit.dof >= 9
+    return float(np.median(fit.reduced[witness])) if witness.sum() >= 10 else 0.0
 
 
 def _on_ground(measured: Measured, group: Group) -> Bool[Array, "m"]:

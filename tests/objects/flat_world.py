@@ -27,7 +27,7 @@ class Board:
 def texture(seed: int, size: int = 256) -> np.ndarray:
     rng = np.random.default_rng(seed)
     out = np.zeros((size, size, 3), np.float32)
-    for scale, weight in ((8, 1.0), (24, 1.0), (80, 0.8)):
+    for scale, weight in ((8, 1.0), (24, 1.0), (80, 0.8), (200, 0.5)):
         out += weight * cv2.resize(rng.random((scale, scale, 3)).astype(np.float32), (size, size), interpolation=cv2.INTER_CUBIC)
     out = (out - out.min()) / (out.max() - out.min())
     return (30 + 200 * out).astype(np.uint8)
@@ -52,7 +52,7 @@ def film(boards: list[Board], eyes_m: np.ndarray, noise: float = 1.0) -> tuple[C
     """Frames and the exact path of a camera at ``eyes_m`` (T, 3) that never turns."""
     total = len(eyes_m)
     rng = np.random.default_rng(7)
-    wall = Board(np.tile([0.0, 0.0, 9.0], (total, 1)), 30.0, 99)
+    wall = Board(np.tile([0.0, 0.0, 9.0], (total, 1)), 18.0, 99)
     pictures = np.zeros((2, total, CAMERA.height, CAMERA.width, 3), np.uint8)
     textures = {board.seed: texture(board.seed, 1024 if board is wall else 256) for board in (wall, *boards)}
     for eye in range(2):
