@@ -181,14 +181,14 @@ def _read_video(path: Path, start_s: float, size: tuple[int, int]) -> Iterator[P
                 container.seek(0)
         rate = stream.average_rate or stream.guessed_rate or 30
         last_s = -np.inf
-        for index, frame in enumerate(_decoded(container, stream)):
+        for frame in _decoded(container, stream):
             if frame is None:
                 yield None
                 continue
             if frame.pts is None:
-                if start_s > 0:  # a stream without times can only be counted from its start
+                if start_s > 0 and last_s == -np.inf:  # without a time to count from: count from the start of the file
                     return
-                time_s = index / float(rate)
+                time_s = max(0.0, last_s + 1 / float(rate))
             else:
                 time_s = float((frame.pts - origin) * base)
             if time_s <= last_s:  # broken muxing: time must grow
