@@ -1,0 +1,265 @@
+"""A camera path up to scale, from one eye: COLMAP's global structure from motion through pycolmap."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float
+
+from curation.cameras import matching
+from curation.geometry import inverse, opencv_camera_matrix, rotation_from_vector, to_opencv
+from schemas.camera import Array, Intrinsics, RelativeCameraPath
+from schemas.clip import ClipFrames
+from schemas.config import CamerasConfig
+from schemas.outcome import Rejected
+
+_WORK_WIDTH = 640  # pixels; wider frames are shrunk before features are extracted
+_FEATURES = 1500
+_OVERLAP = 6  # each frame is matched with so many that follow
+_THREADS = 1
+_PAIR_GAP = 5  # frames, of the pairs that must show parallax
+_STILL_PX = 0.5  # corners that stay within this did not move (of a frame 640 wide)
+_STILL_SHARE = 0.5
+_PLANE_PX = 1.0  # corners that a homography carries within this show no parallax (of a frame 640 wide)
+_PLANE_SHARE = 0.85
+_MAX_ERROR_PX = 1.5
+_MIN_POINTS = 50  # triangulated points that every frame must see
+# True direction error over the spread of resections from halves of the points: resection does not see the drift.
+_DIRECTION_INFLATION = 3.0
+_MIN_DIRECTION_SIGMA_DEG = 0.1
+
+
+def estimate_relative_path(frames: ClipFrames, config: CamerasConfig, *, seed: int = 0) -> RelativeCameraPath:
+    """The path of the left camera up to an unknown scale.
+
+    Translation is in units of the length of the path. Where the intrinsics were assumed, the focal length is refined
+    along with the path (``stats["focal_of_width"]``), and the path says that it rests on a guess.
+
+    Args:
+        frames: the clip; the right eye is not looked at.
+        config: of the room.
+        seed: of COLMAP's random choices.
+
+    Raises:
+        Rejected: ``pose_no_parallax`` (a camera that stands still or only turns), ``pose_lost`` (no model, a frame
+            outside of it, or one that hardly sees it), ``pose_uncertain`` (the model does not fit the images).
+        ValueError: fewer than three frames.
+    """
+    if len(frames.left) < 3:
+        raise ValueError(f"expected at least three frames, got {len(frames.left)}")
+    parallax = measure_parallax([matching.gray(frame) for frame in frames.left])
+    if parallax.still_share >= _STILL_SHARE:
+        raise Rejected(
+            "pose_no_parallax",
+            f"{parallax.still_share:.2f} of the corners stand still, expected less than {_STILL_SHARE:.2f}; "
+            "one eye cannot tell the path of a camera that stands",
+        )
+    if parallax.plane_share >= _PLANE_SHARE:
+        raise Rejected(
+            "pose_no_parallax",
+            f"{parallax.plane_share:.2f} of the corners move as if the camera only turned, expected less than {_PLANE_SHARE:.2f}; "
+            "one eye cannot tell its path",
+        )
+    assumed = bool(frames.assumed)
+    with tempfile.TemporaryDirectory() as folder:
+        model = _map(frames, Path(folder), refine_focal=assumed, seed=seed)
+    return _checked(model, assumed, parallax)
+
+
+@dataclass(frozen=True)
+class Parallax:
+    """Whether one eye can see that the camera moved through the scene.
+
+    Attributes:
+        still_share: share of the corners that kept their place, over the pair of frames with the fewest.
+        plane_share: share that one homography explains, likewise; 1 for a camera that only turns.
+        moved_px: median displacement of that pair.
+    """
+
+    still_share: float
+    plane_share: float
+    moved_px: float
+
+
+def measure_parallax(images: list[matching.Gray]) -> Parallax:
+    """Parallax of the clip's best pairs of frames, from corners followed a few frames on, and from first to last.
+
+    Raises:
+        Rejected: ``pose_lost`` where hardly a corner can be followed in any pair.
+    """
+    scale = images[0].shape[1] / 640
+    total = len(images)
+    gap = min(_PAIR_GAP, total - 1)
+    still, plane, moved = [], [], []
+    for start in range(0, total - gap, max(1, gap)):
+        corners = here = matching.detect_corners(images[start], 400)
+        alive = np.ones(len(corners), bool)
+        for t in range(start, start + gap):
+            here, ok = matching.track(images[t], images[t + 1], np.where(alive[:, None], here, corners))
+            alive &= ok
+        if alive.sum() < 30:
+            continue
+        before, after = to_opencv(corners[alive]), to_opencv(here[alive])
+        way = np.linalg.norm(after - before, axis=1)
+        _, agree = cv2.findHomography(before, after, cv2.RANSAC, _PLANE_PX * scale, maxIters=500)
+        still.append(float((way < _STILL_PX * scale).mean()))
+        plane.append(float(agree.mean()) if agree is not None else 1.0)
+        moved.append(float(np.median(way)))
+    if not still:
+        raise Rejected("pose_lost", "no pair of frames shares 30 corners; the view is black, blurred or changes too fast")
+    # A camera may pause or turn for a while: a quarter of the pairs with parallax is enough to map from.
+    return Parallax(float(np.quantile(still, 0.25)), float(np.quantile(plane, 0.25)), float(np.quantile(moved, 0.75)))
+
+
+@dataclass(frozen=True)
+class _Model:
+    """What COLMAP made: poses of the registered frames, and for each the points that it sees (world) and where."""
+
+    world_from_camera: Float[Array, "t 4 4"]
+    registered: Bool[Array, "t"]
+    camera: Intrinsics
+    points: list[Array]
+    pixels: list[Array]
+    error_px: float
+    num_points: int
+
+
+def _map(frames: ClipFrames, folder: Path, *, refine_focal: bool, seed: int) -> _Model:
+    """Features, sequential matches and global mapping of the frames; everything in ``folder``."""
+    import pycolmap  # after cv2 (above), and only where a mono clip needs it
+
+    pycolmap.logging.minloglevel = 2  # errors only
+    camera = _write_images(frames, folder / "images")
+    database, device = str(folder / "database.db"), pycolmap.Device.cpu
+    pycolmap.set_random_seed(seed)
+    reader = pycolmap.ImageReaderOptions()
+    reader.camera_model = "SIMPLE_PINHOLE" if refine_focal else "PINHOLE"
+    sizes = (camera.fx, camera.cx, camera.cy) if refine_focal else (camera.fx, camera.fy, camera.cx, camera.cy)
+    reader.camera_params = ",".join(repr(float(value)) for value in sizes)
+    extraction = pycolmap.FeatureExtractionOptions()
+    extraction.num_threads, extraction.use_gpu = _THREADS, False
+    extraction.sift.max_num_features = _FEATURES
+    pycolmap.extract_features(
+        database, str(folder / "images"), camera_mode=pycolmap.CameraMode.SINGLE, reader_options=reader,
+        extraction_options=extraction, device=device,
+    )  # fmt: skip
+    matching_options = pycolmap.FeatureMatchingOptions()
+    matching_options.num_threads, matching_options.use_gpu = _THREADS, False
+    pairing = pycolmap.SequentialPairingOptions()
+    pairing.overlap, pairing.quadratic_overlap = _OVERLAP, True
+    verification = pycolmap.TwoViewGeometryOptions()
+    verification.ransac.random_seed, verification.ransac.num_threads = seed, _THREADS
+    pycolmap.match_sequential(
+        database, matching_options=matching_options, pairing_options=pairing, verification_options=verification, device=device
+    )
+    models = pycolmap.global_mapping(
+        database, str(folder / "images"), str(folder / "out"), _mapping(pycolmap, refine_focal, seed)
+    )
+    if not models:
+        raise Rejected("pose_lost", "structure from motion found no model; the frames share too little texture or parallax")
+    return _read_model(max(models.values(), key=lambda model: model.num_reg_images()), len(frames.left), camera)
+
+
+def _mapping(pycolmap: Any, refine_focal: bool, seed: int) -> Any:
+    """Options of the global mapper; every thread count and seed is set, since each defaults to all cores or to chance."""
+    options = pycolmap.GlobalPipelineOptions()
+    options.num_threads, options.random_seed = _THREADS, seed
+    mapper = options.mapper
+    mapper.num_threads, mapper.random_seed = _THREADS, seed
+    mapper.rotation_averaging.random_seed = mapper.global_positioning.random_seed = seed
+    mapper.global_positioning.use_gpu = False
+    mapper.bundle_adjustment.refine_focal_length = refine_focal
+    mapper.bundle_adjustment.ceres.use_gpu = False
+    mapper.bundle_adjustment.ceres.solver_options.num_threads = _THREADS
+    return options
+
+
+def _write_images(frames: ClipFrames, folder: Path) -> Intrinsics:
+    """Write the left frames as lossless PNG, shrunk to the working width; the camera of what was written."""
+    os.makedirs(folder)
+    height, width = frames.left.shape[1:3]
+    factor = min(1.0, _WORK_WIDTH / width)
+    size = (round(width * factor), round(height * factor))
+    for index, frame in enumerate(frames.left):
+        image = matching.gray(frame)
+        if factor < 1:
+            image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+        cv2.imwrite(str(folder / f"{index:05d}.png"), image)
+    return frames.camera.scaled(factor, *size)
+
+
+def _read_model(model: Any, total: int, camera: Intrinsics) -> _Model:
+    poses, registered = np.tile(np.eye(4), (total, 1, 1)), np.zeros(total, bool)
+    points: list[Array] = [np.zeros((0, 3))] * total
+    pixels: list[Array] = [np.zeros((0, 2))] * total
+    for image in model.images.values():
+        if not image.has_pose:
+            continue
+        index = int(Path(image.name).stem)
+        camera_from_world = np.eye(4)
+        camera_from_world[:3] = image.cam_from_world().matrix()
+        poses[index], registered[index] = inverse(camera_from_world), True
+        seen = [point for point in image.points2D if point.has_point3D()]
+        if seen:
+            points[index] = np.stack([model.points3D[point.point3D_id].xyz for point in seen])
+            pixels[index] = np.stack([point.xy for point in seen])
+    focal = next(iter(model.cameras.values())).mean_focal_length()
+    stretch = focal / ((camera.fx + camera.fy) / 2)
+    solved = Intrinsics(camera.fx * stretch, camera.fy * stretch, camera.cx, camera.cy, camera.width, camera.height)
+    error = float(model.compute_mean_reprojection_error())
+    return _Model(poses, registered, solved, points, pixels, error, int(model.num_points3D()))
+
+
+def _checked(model: _Model, assumed: bool, parallax: Parallax) -> RelativeCameraPath:
+    """Refuse what the model does not carry; else the path from frame 0, in units of its length, with doubt."""
+    total = len(model.registered)
+    least = min(len(points) for points in model.points)
+    if not model.registered.all() or least < _MIN_POINTS:
+        raise Rejected(
+            "pose_lost",
+            f"structure from motion placed {int(model.registered.sum())} of {total} frames, the worst of which sees {least} "
+            f"points; expected all, and {_MIN_POINTS}",
+        )
+    poses = inverse(model.world_from_camera[0]) @ model.world_from_camera
+    length = float(np.linalg.norm(np.diff(poses[:, :3, 3], axis=0), axis=1).sum())
+    if not (model.error_px < _MAX_ERROR_PX and np.isfinite(length) and length > 0):
+        raise Rejected(
+            "pose_uncertain", f"the mean reprojection error is {model.error_px:.2f} px, expected less than {_MAX_ERROR_PX:.1f} px"
+        )
+    spread = np.array([_resection_spread(model, t) for t in range(total)])
+    way = np.linalg.norm(poses[:, :3, 3], axis=1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        sigma = np.rad2deg(np.arctan(_DIRECTION_INFLATION * np.hypot(spread, spread[0]) / way))
+    sigma = np.maximum(np.nan_to_num(sigma, nan=90.0), _MIN_DIRECTION_SIGMA_DEG)
+    sigma[0] = 180.0  # there is no direction from a point to itself
+    poses[:, :3, 3] /= length
+    stats: dict[str, Any] = {
+        "points": model.num_points,
+        "reprojection_px": model.error_px,
+        "least_points_in_frame": least,
+        "focal_of_width": float(model.camera.fx / model.camera.width),
+        "still_share": parallax.still_share,
+        "plane_share": parallax.plane_share,
+        "moved_px": parallax.moved_px,
+    }
+    return RelativeCameraPath(poses, sigma, assumed, stats)
+
+
+def _resection_spread(model: _Model, frame: int) -> float:
+    """Half the distance of the positions that two halves of a frame's points give it, in the model's units."""
+    camera = model.camera
+    matrix = opencv_camera_matrix(camera.fx, camera.fy, camera.cx, camera.cy)
+    camera_from_world = inverse(model.world_from_camera[frame])
+    vector = cv2.Rodrigues(camera_from_world[:3, :3])[0]
+    centres = []
+    for half in (slice(0, None, 2), slice(1, None, 2)):
+        points, pixels = model.points[frame][half], to_opencv(model.pixels[frame][half])
+        turn, shift = cv2.solvePnPRefineLM(points, pixels, matrix, None, vector.copy(), camera_from_world[:3, 3:].copy())
+        centres.append(-rotation_from_vector(turn[:, 0]).T @ shift[:, 0])
+    return float(np.linalg.norm(centres[0] - centres[1]) / 2)
