@@ -1,24 +1,34 @@
-# make demo and make test each do all of their own set-up from a fresh clone.
+# make demo | test | quality | bench.    PYTHON=python3.12 make setup  picks the interpreter of a new .venv (3.11 - 3.13).
 PYTHON ?= python3
-BIN := .venv/bin
-DEMO ?= demo
-export PIP_DISABLE_PIP_VERSION_CHECK := 1
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test quality bench audit lock clean
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-fast quality bench clean
 
-setup: .venv/ready
+help:
+	@echo "make setup      .venv with the pinned dependencies; nothing where it is up to date"
+	@echo "make demo       render a small stereo world, build a dataset from it, print five questions (some minutes)"
+	@echo "make test       all tests; test-fast leaves out those of a minute and more"
+	@echo "make quality    ruff and mypy"
+	@echo "make bench      what a clip costs, stage by stage"
 
-# Exact versions come from constraints.txt, so that an install today and next year give the same.
-.venv/ready: pyproject.toml constraints.txt
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,audit]'
-	@touch $@
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,audit]"
+	touch $(STAMP)
 
 demo: setup
-	$(BIN)/python -m pipelines.demo --output $(DEMO)
+	$(BIN)/python -m pipelines.demo
 
 test: setup
 	$(BIN)/python -m pytest
+
+test-fast: setup
+	$(BIN)/python -m pytest -m "not slow"
 
 quality: setup
 	$(BIN)/ruff check .
@@ -28,17 +38,5 @@ quality: setup
 bench: setup
 	$(BIN)/python -m pipelines.bench
 
-# The labels of a dataset built from test worlds, compared with what is true. Takes hours: 24 worlds are rendered once.
-audit: setup
-	$(BIN)/python -m pipelines.simulate --split test --worlds 24 --output runs/audit/worlds
-	$(BIN)/python -m pipelines.build --input runs/audit/worlds --output runs/audit/run
-	$(BIN)/python -m pipelines.audit --truth runs/audit/worlds runs/audit/run
-
-# New exact versions, after pyproject.toml changed: resolved in an empty environment.
-lock:
-	rm -rf build/lock && $(PYTHON) -m venv build/lock
-	build/lock/bin/python -m pip install --quiet '.[dev,audit]'
-	build/lock/bin/python -m pip freeze --exclude mllm4d-data-factory > constraints.txt
-
 clean:
-	rm -rf .venv build $(DEMO)
+	rm -rf demo .pytest_cache .mypy_cache .ruff_cache .hypothesis build

@@ -8,6 +8,7 @@ away, and afterwards a count of what was expected and did not come back.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import time
 from collections.abc import Iterable, Iterator
@@ -52,7 +53,7 @@ class RayRunner:
         self._ray = ray
         if not ray.is_initialized():
             address = os.environ.get("RAY_ADDRESS", "local")
-            ray.init(address=address, log_to_driver=False, logging_level="WARNING", include_dashboard=False)
+            ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING, include_dashboard=False)
         self._own = "RAY_ADDRESS" not in os.environ
         try:
             self._wait_for_room()
