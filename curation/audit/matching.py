@@ -9,8 +9,10 @@ import numpy as np
 from curation.audit.published import PublishedClip, decode_mask, seen_by
 from curation.worlds.truth import Truth
 
-MIN_IOU = 0.3  # below, a published object is none of the bodies: a phantom
-MIN_FRAME_IOU = 0.1
+# A published object is a body where their masks are much the same, or where it lies on that body at least (a wheel and its shadow
+# move as their car does, and what is said about them must be true of the car). Otherwise it is nothing: a phantom.
+MIN_IOU = 0.3
+MIN_SHARE = 0.4
 
 
 @dataclass(frozen=True)
@@ -21,13 +23,15 @@ class Match:
         object_id: of the published object.
         body: index into the truth's bodies; None for a phantom.
         iou: intersection over union, summed over the object's frames.
-        purity: share of its frames in which that body overlaps it most; less than 1 where the track jumped to another body.
+        share: of its pixels that lie on that body.
+        purity: share of its frames in which that body has the most of its pixels; below 1 the track jumped to another body.
         is_mover: the body moves at some time of the clip (False for phantoms and parked bodies).
     """
 
     object_id: str
     body: int | None
     iou: float
+    share: float
     purity: float
     is_mover: bool
 
@@ -37,27 +41,27 @@ def match_objects(clip: PublishedClip, truth: Truth) -> dict[str, Match]:
     out = {}
     ids = sorted({row["object_id"] for row in clip.objects} | set(clip.tracks))
     for object_id in ids:
-        shared = np.zeros(len(truth.names))
-        union = np.zeros(len(truth.names))
-        best: list[int] = []
+        count = len(truth.names)
+        shared, union, own_px = np.zeros(count), np.zeros(count), 0
+        most: list[int] = []
         for row in clip.tracks.get(object_id, []):
             mask = decode_mask(row["mask_rle"]) if row["visible"] else None
             if mask is None:
                 continue
             labels = truth.labels[clip.source_frames[row["frame"]]]
             own = seen_by(mask, clip.camera, truth.camera)
-            areas = np.bincount(labels.ravel(), minlength=len(truth.names) + 1)[1:]
-            inside = np.bincount(labels[own], minlength=len(truth.names) + 1)[1:]
-            together = areas + own.sum() - inside
-            shared, union = shared + inside, union + together
-            frame_iou = inside / np.maximum(together, 1)
-            best.append(int(frame_iou.argmax()) if frame_iou.size and frame_iou.max() >= MIN_FRAME_IOU else -1)
-        iou = shared / np.maximum(union, 1)
-        body = int(iou.argmax()) if iou.size and iou.max() >= MIN_IOU else None
-        purity = float(np.mean([b == body for b in best])) if body is not None else 0.0
-        score = float(iou.max()) if iou.size else 0.0
+            areas = np.bincount(labels.ravel(), minlength=count + 1)[1:]
+            inside = np.bincount(labels[own], minlength=count + 1)[1:]
+            shared, union, own_px = shared + inside, union + areas + own.sum() - inside, own_px + int(own.sum())
+            if own.any():
+                most.append(int(inside.argmax()) if count and inside.max() else -1)
+        best = int(shared.argmax()) if count and shared.max() else None
+        iou = float(shared[best] / union[best]) if best is not None else 0.0
+        share = float(shared[best] / own_px) if best is not None else 0.0
+        body = best if iou >= MIN_IOU or share >= MIN_SHARE else None
+        purity = float(np.mean([b == body for b in most])) if body is not None else 0.0
         mover = body is not None and bool(truth.moving[clip.source_frames[0] : clip.source_frames[-1] + 1, body].any())
-        out[object_id] = Match(object_id, body, score, purity, mover)
+        out[object_id] = Match(object_id, body, iou, share, purity, mover)
     return out
 
 

@@ -8,18 +8,15 @@ import cv2
 import numpy as np
 import pytest
 
-from curation.geometry import inverse, to_opencv, transform
+from curation.geometry import inverse, transform
 from curation.worlds import RenderedWorld, make_world, render
-
-
-def _grey(image: np.ndarray) -> np.ndarray:
-    return cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
+from tests.worlds.compare import grey, offset_px
 
 
 def _fine(image: np.ndarray) -> np.ndarray:
     """Texture without shading, which stays in place on a ball that rolls on."""
-    grey = _grey(image)
-    return grey - cv2.GaussianBlur(grey, (0, 0), 1.5)
+    flat = grey(image)
+    return flat - cv2.GaussianBlur(flat, (0, 0), 1.5)
 
 
 def _grid(world: RenderedWorld) -> np.ndarray:
@@ -27,30 +24,14 @@ def _grid(world: RenderedWorld) -> np.ndarray:
     return np.stack(np.meshgrid(np.arange(view.width) + 0.5, np.arange(view.height) + 0.5), -1)
 
 
-def _offset_px(reference: np.ndarray, other: np.ndarray, at: np.ndarray, use: np.ndarray) -> np.ndarray:
-    """How far ``other``, looked up at pixels ``at``, is displaced from ``reference``: one Gauss-Newton step, (u, v).
-
-    Gain and offset are fitted along, since the eyes' exposures differ a little.
-    """
-    maps = to_opencv(at).astype(np.float32)
-    warped = cv2.remap(other, maps[..., 0], maps[..., 1], cv2.INTER_CUBIC)
-    gx, gy = cv2.Sobel(warped, cv2.CV_32F, 1, 0, scale=1 / 8), cv2.Sobel(warped, cv2.CV_32F, 0, 1, scale=1 / 8)
-    difference = (reference - warped)[use].astype(float)
-    jacobian = np.stack([gx[use], gy[use], warped[use], np.ones(use.sum())], -1).astype(float)
-    assert use.sum() > 150, "too little to compare"
-    keep = np.ones(len(difference), bool)
-    for _ in range(4):  # what is hidden in the other picture fits badly and is left out
-        solution = np.linalg.lstsq(jacobian[keep], difference[keep], rcond=None)[0]
-        rest = np.abs(difference - jacobian @ solution)
-        keep = rest < 3 * np.median(rest)
-    return solution[:2]
-
-
 def _interior(world: RenderedWorld, frame: int, body: int | None) -> np.ndarray:
     """Pixels away from any edge of depth or mask."""
     truth = world.truth
-    owner = (truth.labels[frame] == (0 if body is None else body + 1)) & np.isfinite(truth.depth_m[frame])
-    return cv2.erode(owner.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    depth = truth.depth_m[frame]
+    around = np.ones((5, 5), np.uint8)
+    smooth = cv2.dilate(np.minimum(depth, 1e4), around) < 1.15 * cv2.erode(np.minimum(depth, 1e4), around)
+    owner = (truth.labels[frame] == (0 if body is None else body + 1)) & np.isfinite(depth) & smooth
+    return cv2.erode(owner.astype(np.uint8), around) > 0
 
 
 @pytest.mark.parametrize("name", ["orbit", "street"])
@@ -60,7 +41,7 @@ def test_a_pixel_of_depth_z_lies_fx_times_baseline_over_z_to_the_left_in_the_rig
     at = _grid(world)
     at[..., 0] -= world.world.camera.fx * world.world.baseline_m / depth
     use = _interior(world, 0, None) & (at[..., 0] > 2)
-    assert np.abs(_offset_px(_grey(world.left[0]), _grey(world.right[0]), at, use)).max() < 0.03
+    assert np.abs(offset_px(grey(world.left[0]), grey(world.right[0]), at, use)).max() < 0.03
 
 
 @pytest.mark.parametrize("name", ["orbit", "street"])
@@ -71,7 +52,7 @@ def test_static_points_are_seen_in_later_frames_where_the_poses_say(name, reques
     for frame in (1, 2):
         at = view.project(transform(inverse(truth.world_from_camera[frame]), points))
         inside = (at > 2).all(-1) & (at < [view.width - 2, view.height - 2]).all(-1)
-        offset = _offset_px(_grey(world.left[0]), _grey(world.left[frame]), at, _interior(world, 0, None) & inside)
+        offset = offset_px(grey(world.left[0]), grey(world.left[frame]), at, _interior(world, 0, None) & inside)
         assert np.abs(offset).max() < 0.05
 
 
@@ -88,7 +69,7 @@ def test_a_moving_body_is_seen_in_the_next_frame_where_its_own_motion_says(categ
     still = view.project(transform(inverse(truth.world_from_camera[1]), points))
     use = cv2.erode(_interior(world, 0, 0).astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
     assert np.median(np.linalg.norm(at - still, axis=-1)[use]) > 0.3, "the body hardly moves: choose another seed"
-    assert np.abs(_offset_px(_fine(world.left[0]), _fine(world.left[1]), at, use)).max() < 0.1
+    assert np.abs(offset_px(_fine(world.left[0]), _fine(world.left[1]), at, use)).max() < 0.1
 
 
 def test_masks_depth_and_surface_points_are_of_one_body(orbit, street):
@@ -138,7 +119,7 @@ def test_few_samples_give_the_picture_of_many(orbit):
     many = develop(world, (total / 25).reshape(orbit.left[0].shape), 0, 0).astype(float)
     difference = orbit.left[0].astype(float) - many
     assert np.sqrt((difference**2).mean()) < 4.0  # of 255
-    gradient = cv2.Sobel(_grey(many.astype(np.uint8)), cv2.CV_32F, 1, 0, scale=1 / 8)
+    gradient = cv2.Sobel(grey(many.astype(np.uint8)), cv2.CV_32F, 1, 0, scale=1 / 8)
     shift = (difference.mean(-1) * gradient).sum() / (gradient**2).sum()
     assert abs(shift) < 0.01  # pixels: no systematic displacement
 
@@ -148,9 +129,9 @@ def test_motion_blur_smears_without_displacing():
 
     sharp_world = make_world(5, camera="sideways", frames=3, movers=0, parked=0, width=200, height=125, noise=0.0, fps=2.0)
     blurred_world = replace(sharp_world, sensor=replace(sharp_world.sensor, shutter=0.5))
-    sharp, blurred = (_grey(render_frame(w, 1, (0,))[0]) for w in (sharp_world, blurred_world))
+    sharp, blurred = (grey(render_frame(w, 1, (0,))[0]) for w in (sharp_world, blurred_world))
     assert cv2.Laplacian(blurred, cv2.CV_32F).std() < 0.8 * cv2.Laplacian(sharp, cv2.CV_32F).std()
     smooth = [cv2.GaussianBlur(image, (0, 0), 3) for image in (sharp, blurred)]
     view = sharp_world.camera
     at = np.stack(np.meshgrid(np.arange(view.width) + 0.5, np.arange(view.height) + 0.5), -1)
-    assert np.abs(_offset_px(smooth[0], smooth[1], at, np.ones(sharp.shape, bool))).max() < 0.03
+    assert np.abs(offset_px(smooth[0], smooth[1], at, np.ones(sharp.shape, bool))).max() < 0.03

@@ -3,15 +3,18 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import yaml
 
+from curation.video.layouts import eye_view, plan_eyes
 from curation.video.sources import scan
 from curation.worlds.scenarios import LAYOUTS, SPLITS, draw_scenario
 from curation.worlds.truth import load_truth
 from pipelines.simulate import main
 from schemas.config import VideoConfig
+from tests.worlds.compare import grey, offset_px
 
 TINY = ["--frames", "3", "--size", "128x80", "--workers", "1"]
 
@@ -70,27 +73,20 @@ def test_the_factory_finds_every_layout_with_its_calibration(tmp_path, layout, i
 
 
 def test_vr180_cut_to_perspective_shows_what_the_truth_says(tmp_path):
-    import cv2
-
-    from curation.video.layouts import eye_view, plan_eyes
-
-    assert main(["--output", str(tmp_path), "--worlds", "1", "--frames", "1", "--size", "768x768", "--workers", "1",
+    assert main(["--output", str(tmp_path), "--worlds", "1", "--frames", "1", "--size", "880x880", "--workers", "1",
                  "--cameras", "static", "--layout", "vr180_side_by_side", "--format", "png", "--depth"]) == 0  # fmt: skip
     (folder,) = tmp_path.iterdir()
     picture = cv2.imread(str(folder / "left" / "000000.png"))[..., ::-1]
     truth = load_truth(folder / "truth")
-    eyes = plan_eyes("vr180_side_by_side", picture.shape[1], picture.shape[0], 1.0, {}, VideoConfig())
-    left, right = (
-        cv2.cvtColor(eye_view(picture, box, eyes), cv2.COLOR_RGB2GRAY).astype(np.float32) for box in (eyes.left, eyes.right)
-    )
+    eyes = plan_eyes("vr180_side_by_side", picture.shape[1], picture.shape[0], 1.0, {}, VideoConfig(vr180_size_px=512))
     view = eyes.camera
-    depth = cv2.resize(truth.depth_m[0], (view.width, view.height), interpolation=cv2.INTER_NEAREST)
-    u, v = np.meshgrid(np.arange(view.width, dtype=np.float32), np.arange(view.height, dtype=np.float32))
-    residual = []
-    for shift in (-1.0, 0.0, 1.0):
-        at = u - np.float32(view.fx * 0.063) / depth + np.float32(shift)
-        residual.append(np.median(np.abs(cv2.remap(right, at, v, cv2.INTER_LINEAR) - left)[:, 40:]))
-    assert residual[1] < 0.75 * min(residual[0], residual[2])
+    assert (view.width, view.height, view.fx) == (truth.camera.width, truth.camera.height, pytest.approx(truth.camera.fx))
+    left, right = (grey(eye_view(picture, box, eyes)) for box in (eyes.left, eyes.right))
+    at = np.stack(np.meshgrid(np.arange(view.width) + 0.5, np.arange(view.height) + 0.5), -1)
+    at[..., 0] -= view.fx * truth.info["baseline_m"] / truth.depth_m[0]
+    use = np.isfinite(truth.depth_m[0]) & (at[..., 0] > 8)
+    offset = offset_px(cv2.GaussianBlur(left, (0, 0), 1), cv2.GaussianBlur(right, (0, 0), 1), at, use)
+    assert np.abs(offset).max() < 0.03
 
 
 def test_tuning_and_test_seeds_are_disjoint():
