@@ -18,7 +18,7 @@ from curation.audit.leaks import guess_blindly, leaked_sources
 from curation.audit.published import read_run
 from curation.questions.select import label_of
 from curation.worlds.export import TRUTH_FOLDER
-from curation.worlds.truth import Truth, load_truth
+from curation.worlds.truth import TRUTH, Truth, load_truth
 from pipelines.files import json_safe, write_json
 from schemas.config import RelationsConfig
 from schemas.run_folder import CONFIG
@@ -80,6 +80,8 @@ def audit(run: Path, truth: Path | None, max_blind_excess: float) -> dict[str, A
         return load_truth(folder) if folder.is_dir() else None
 
     out |= audit_against_truth(clips, truth_of, label_of, still_threshold_m(run))
+    worlds = {path.parent.parent.relative_to(truth).as_posix() for path in truth.glob(f"**/{TRUTH_FOLDER}/{TRUTH}")}
+    out["worlds_without_clip"] = sorted(worlds - {clip.row["source"] for clip in clips})
     if not out["clips_audited"]:
         raise FileNotFoundError(
             f"expected {truth}/<source>/{TRUTH_FOLDER} for sources such as {clips[0].row['source']!r}; found none. "
@@ -134,6 +136,10 @@ def show(report: dict[str, Any], console: Console) -> None:
     for name, row in groups.items():
         sigma.add_row(name, str(row["count"]), _share(row["within_1"]), _share(row["within_2"]), _number(row["median_ratio"]))
     console.print(sigma)
+    asked, clips = report["questions"]["all"]["asked"], report["clips_audited"]
+    console.print(
+        f"{clips} clips, {asked / clips:.1f} questions a clip, {len(report['worlds_without_clip'])} worlds without a clip"
+    )
     kinds = ", ".join(f"{movers[k]} {k}" for k in ("phantoms", "parked", "jumped", "partial", "fragments"))
     console.print(f"{movers['found']} of {movers['eligible']} movers found, {movers['asked']} asked about")
     console.print(f"{movers['objects']} objects published, of them {kinds}")

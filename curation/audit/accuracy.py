@@ -232,7 +232,7 @@ def _by_kind(verdicts: list[Verdict]) -> dict[str, Any]:
 def _clip_row(
     clip: PublishedClip, truth: Truth, matches: dict[str, Match], path: dict[str, Any] | None, own: list[Verdict]
 ) -> Row:
-    eligible = eligible_movers(clip, truth)
+    eligible = eligible_movers(clip, truth) if clip.poses() is not None else []  # no object is measured without a scale
     found = {m.body for m in matches.values() if m.body is not None}
     asked = {matches[v.object_id].body for v in own if v.object_id in matches}
     asked_ids = {v.object_id for v in own}

@@ -12,6 +12,7 @@ from curation.audit.answers import true_answer, true_label
 from curation.audit.published import seen_by
 from curation.audit.trajectories import align, coverage
 from curation.geometry import pose, rotation_from_vector
+from curation.worlds.truth import save_truth
 from pipelines.audit import audit, main
 from schemas.camera import Intrinsics
 from tests.audit.fabricated import BOXES, FIRST, QUESTIONS, Run, truth
@@ -254,6 +255,25 @@ def test_the_command_fails_on_wrong_labels_and_writes_every_number(tmp_path, cap
     written = json.loads((folder / "audit.json").read_text())
     assert written["questions"]["all"]["accuracy"] == 0.0 and written["failures"]
     assert main(["--truth", str(worlds), "--min-accuracy", "0", str(folder)]) == 0
+
+
+def test_a_world_that_yielded_no_clip_is_named(tmp_path):
+    folder, worlds = Run().write(tmp_path)
+    save_truth(truth(), worlds / "deeper" / "world_b" / "truth")
+    assert audit(folder, worlds, max_blind_excess=0.03)["worlds_without_clip"] == ["deeper/world_b"]
+
+
+def test_a_path_without_scale_is_compared_after_alignment_and_owes_no_movers(tmp_path):
+    run = Run()
+    for name in ("objects", "tracks"):
+        run.rows[name] = []
+    for row in run.rows["cameras"]:
+        matrix = np.array(row["world_from_camera"]).reshape(4, 4)
+        matrix[:3, 3] *= 7.0
+        row |= {"world_from_camera": None, "relative_from_camera": matrix.ravel().tolist(), "scale": "relative"}
+    report = _report(run, tmp_path)
+    assert report["trajectories"]["percent"]["count"] == 0 and report["trajectories"]["aligned_percent"]["worst"] < 1e-6
+    assert report["movers"]["eligible"] == 0
 
 
 def test_a_bench_source_that_is_trained_on_fails_the_audit(tmp_path, capsys):
