@@ -44,6 +44,7 @@ class Stage:
         version: raised when the stage's code gives other results for the same input; its clips are then measured again.
         sections: of the configuration that it reads.
         upstream: stages whose products it reads.
+        writes: published tables that its rows are for; a changed column makes it run again.
         after_selection: it works on the questions that the run as a whole selected, so it waits for all clips.
         run: does the work, returns small JSON statistics, raises ``Rejected``.
     """
@@ -52,6 +53,7 @@ class Stage:
     version: int
     sections: tuple[str, ...]
     upstream: tuple[str, ...]
+    writes: tuple[str, ...]
     run: Callable[[Clip], dict[str, Any]]
     after_selection: bool = False
 
@@ -142,12 +144,20 @@ def reasoning(clip: Clip) -> dict[str, Any]:
 
 
 STAGES: tuple[Stage, ...] = (
-    Stage("video", 1, ("video",), (), video),
-    Stage("cameras", 1, ("cameras",), ("video",), cameras),
-    Stage("objects", 1, ("objects", "depth"), ("video", "cameras"), objects),
-    Stage("relations", 1, ("relations",), ("cameras", "objects"), relations),
-    Stage("questions", 1, ("questions", "relations"), ("objects", "relations"), questions),
-    Stage("reasoning", 1, ("reasoning",), ("cameras", "objects", "relations", "questions"), reasoning, after_selection=True),
+    Stage("video", 1, ("video",), (), (), video),
+    Stage("cameras", 1, ("cameras",), ("video",), ("cameras",), cameras),
+    Stage("objects", 1, ("objects", "depth"), ("video", "cameras"), ("objects", "tracks"), objects),
+    Stage("relations", 1, ("relations",), ("cameras", "objects"), ("facts",), relations),
+    Stage("questions", 1, ("questions", "relations"), ("objects", "relations"), ("sft",), questions),
+    Stage(
+        "reasoning",
+        1,
+        ("reasoning",),
+        ("cameras", "objects", "relations", "questions"),
+        ("st_cot", "rft"),
+        reasoning,
+        after_selection=True,
+    ),
 )
 
 # What a worker host imports once for all clips. None of it may start a thread: the host forks (a test looks).
@@ -184,5 +194,6 @@ def fingerprints(spec: ClipSpec, config: Config, stages: tuple[Stage, ...], sele
         sections = {name: values[name] for name in stage.sections}
         upstream = [out[name] for name in stage.upstream]
         source = [spec.clip_id, list(spec.source.assumed), selection if stage.after_selection else ""]
-        out[stage.name] = fingerprint(source, config.seed, stage.name, stage.version, sections, upstream)
+        columns = [tables.PUBLISHED[name].to_string() for name in stage.writes]
+        out[stage.name] = fingerprint(source, config.seed, stage.name, stage.version, sections, upstream, columns)
     return out

@@ -215,12 +215,12 @@ def reasoning(clip: Clip) -> dict[str, Any]:
 
 
 STAGES = (
-    Stage("video", 1, ("video",), (), video),
-    Stage("cameras", 1, ("cameras",), ("video",), cameras),
-    Stage("objects", 1, ("objects", "depth"), ("video", "cameras"), objects),
-    Stage("relations", 1, ("relations",), ("cameras", "objects"), relations),
-    Stage("questions", 1, ("questions",), ("objects", "relations"), questions),
-    Stage("reasoning", 1, ("reasoning",), ("questions",), reasoning, after_selection=True),
+    Stage("video", 1, ("video",), (), (), video),
+    Stage("cameras", 1, ("cameras",), ("video",), ("cameras",), cameras),
+    Stage("objects", 1, ("objects", "depth"), ("video", "cameras"), ("objects", "tracks"), objects),
+    Stage("relations", 1, ("relations",), ("cameras", "objects"), ("facts",), relations),
+    Stage("questions", 1, ("questions",), ("objects", "relations"), ("sft",), questions),
+    Stage("reasoning", 1, ("reasoning",), ("questions",), ("st_cot", "rft"), reasoning, after_selection=True),
 )
 
 
