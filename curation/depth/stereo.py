@@ -65,7 +65,7 @@ def semi_global(left: UInt8[Array, "h w"], right: UInt8[Array, "h w"], max_dispa
     The pair is padded to the left, because the matcher answers nothing in its first ``max_disparity_px`` columns.
     """
     block = 5
-    matcher = cv2.StereoSGBM_create(
+    matcher = cv2.StereoSGBM.create(
         minDisparity=0,
         numDisparities=max_disparity_px,
         blockSize=block,

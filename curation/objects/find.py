@@ -32,6 +32,7 @@ _MOVES = 5.0  # chi2 per degree of freedom above which a track does not stand st
 _POOL = 2.0
 _TEST_EVERY = 3
 _LEAST_VISIBLE = 8
+_UNSEEN_SHARE = 0.1  # of its size: how much nearer or farther the true surface is than the nearest tracked point
 _ON_SURFACE = 0.6
 _FLOATING_M = 1.7  # what moves is carried by the ground; where edges of buildings cross, something seems to move above it
 _LOW_M, _LOW_SHARE = 0.08, 0.012  # what stays below this over the ground (and a share of its distance) is a shadow
@@ -60,7 +61,7 @@ class Gates:
     carried_count: int = 12
     surface_share: float = 0.65
     tracks: int = 20
-    frame_share: float = 0.0015
+    frame_share: float = 0.003
 
 
 GATES = Gates()
@@ -111,12 +112,12 @@ def measure_tracks(frames: ClipFrames, path: CameraPath, depth_config: DepthConf
     left, right = gray(frames.left), gray(frames.right)
     largest = depth_config.max_disparity_share * frames.camera.width
     coarse = np.stack([coarse_disparity(a, b, largest)[::2, ::2] for a, b in zip(left, right, strict=True)])
-    flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     tracks = track_points(
         left,
         right,
         coarse,
-        lambda a, b: flow.calc(left[a], left[b], None),
+        lambda a, b: flow.calc(left[a], left[b], np.zeros(0, np.float32)),
         step=_STEP_PX,
         least_texture=_LEAST_TEXTURE,
         max_round_trip_px=0.5,
@@ -493,7 +494,7 @@ def _range_sigma(
         depth = float(local[nearest, 2])
         ray = scene.cam_from_world[t, :3, :3].T @ (local[nearest] / np.linalg.norm(local[nearest]))
         own = float(np.quantile(model.sigma_m, 0.5))
-        sigma[t] = np.sqrt(ray @ covariance[t] @ ray + own**2 + (0.02 * model.size_m) ** 2)
+        sigma[t] = np.sqrt(ray @ covariance[t] @ ray + own**2 + (_UNSEEN_SHARE * model.size_m) ** 2)
         depths.append(depth)
     offset = max(path.disparity_offset_sigma_px, 0.01)
     return sigma, float(np.median(depths)) / scene.rig.fb * offset

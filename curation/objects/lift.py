@@ -14,8 +14,8 @@ from schemas.camera import Array
 MAX_POINTS = 64
 _K_SIGMA = np.array([3.0, 3.0, 3.0])  # formal -> real, camera axes (the tracks' errors are not independent)
 _TURN_SHARE = 0.25
-_FLOOR_M = 0.004
-_RELATIVE = 0.004
+_FLOOR_M = 0.008
+_RELATIVE = 0.008
 _SYSTEMATIC_PX = 0.02
 _STILL_M_S = 0.08
 

@@ -152,7 +152,7 @@ def _grab_cut(crop: Array, vote: Array, inside: Array, outside: Array, origin: A
         return None
     cv2.setRNGSeed(seed & 0x7FFFFFFF)
     work, model_a, model_b = trimap.copy(), np.zeros((1, 65)), np.zeros((1, 65))
-    cv2.grabCut(np.ascontiguousarray(crop[..., ::-1]), work, None, model_a, model_b, 2, cv2.GC_INIT_WITH_MASK)
+    cv2.grabCut(np.ascontiguousarray(crop[..., ::-1]), work, (0, 0, 1, 1), model_a, model_b, 2, cv2.GC_INIT_WITH_MASK)
     return (work == cv2.GC_FGD) | (work == cv2.GC_PR_FGD)
 
 

@@ -85,7 +85,7 @@ def sample(image: Float[Array, "h w *c"], pixels: Float[Array, "n 2"]) -> Float[
     rows = -(-len(at) // width)
     grid = np.zeros((rows * width, 2), np.float32)
     grid[: len(at)] = at
-    out = cv2.remap(image, grid.reshape(rows, width, 2), None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    out = cv2.remap(image, grid.reshape(rows, width, 2), np.zeros(0), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return out.reshape(rows * width, *image.shape[2:])[: len(at)]
 
 
