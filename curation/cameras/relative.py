@@ -63,8 +63,8 @@ def estimate_relative_path(frames: ClipFrames, config: CamerasConfig, *, seed: i
     if parallax.plane_share >= _PLANE_SHARE:
         raise Rejected(
             "pose_no_parallax",
-            f"{parallax.plane_share:.2f} of the corners move as if the camera only turned, expected less than {_PLANE_SHARE:.2f}; "
-            "one eye cannot tell its path",
+            f"{parallax.plane_share:.2f} of the corners move as if the camera only turned, expected less than {_PLANE_SHARE:.2f}"
+            "; one eye cannot tell its path",
         )
     assumed = bool(frames.assumed)
     with tempfile.TemporaryDirectory() as folder:
