@@ -53,7 +53,7 @@ def select_questions(job: Job, specs: Sequence[ClipSpec], prints: dict[str, str]
     stamp = ledger.root / "selection.json"
     if stamp.exists():
         known = json.loads(stamp.read_text(encoding="utf-8"))
-        if known["whole"] == whole:
+        if known["whole"] == whole and all((_folder(job, spec) / names.SELECTED).exists() for spec in specs):
             return [Kept(spec, split, known["digests"][spec.clip_id]) for spec, split in split_clips(job, specs)]
     kept: dict[str, Kept] = {}
     for split in ("train", "test"):
@@ -63,6 +63,10 @@ def select_questions(job: Job, specs: Sequence[ClipSpec], prints: dict[str, str]
                 kept[item.spec.clip_id] = item
     write_json(stamp, {"whole": whole, "digests": {clip_id: item.digest for clip_id, item in kept.items()}})
     return [kept[spec.clip_id] for spec in specs]
+
+
+def _folder(job: Job, spec: ClipSpec) -> Path:
+    return job.output / names.clip_folder(spec.clip_id)
 
 
 def _batches(job: Job, ledger: Ledger, specs: Sequence[ClipSpec]) -> Iterator[list[ClipSpec]]:
@@ -83,10 +87,7 @@ def _select_batch(job: Job, ledger: Ledger, batch: Sequence[ClipSpec], split: st
     from curation.shards.writer import read_table, table_of, write_table
     from schemas import tables
 
-    def folder(spec: ClipSpec) -> Path:
-        return job.output / names.clip_folder(spec.clip_id)
-
-    rows = [row for spec in batch for row in read_table(folder(spec) / names.QUESTIONS).to_pylist()]
+    rows = [row for spec in batch for row in read_table(_folder(job, spec) / names.QUESTIONS).to_pylist()]
     by_clip: dict[str, list[dict[str, Any]]] = {spec.clip_id: [] for spec in batch}
     for row in importlib.import_module(job.line).select(rows, job.config):
         by_clip[row["clip_id"]].append(row)
@@ -94,7 +95,7 @@ def _select_batch(job: Job, ledger: Ledger, batch: Sequence[ClipSpec], split: st
         mine = sorted(by_clip[spec.clip_id], key=lambda row: row["id"])
         digest = fingerprint(mine)
         record = ledger.read(SELECTION, spec.clip_id)
-        file = folder(spec) / names.SELECTED
+        file = _folder(job, spec) / names.SELECTED
         if record is None or record.fingerprint != digest or not file.exists():
             ledger.forget(SELECTION, spec.clip_id)
             with replacing(file) as temporary:
@@ -138,7 +139,7 @@ def publish_clips(job: Job, run_id: str, kept: Sequence[Kept], reasoned: dict[st
         for item in kept:
             info = _info(job, item.spec)
             row = clip_row(info, item.spec.source.name, item.split)
-            yield PublishedClip(job.output / names.clip_folder(item.spec.clip_id), row, item.spec.clip_id in reasoned)
+            yield PublishedClip(_folder(job, item.spec), row, item.spec.clip_id in reasoned)
 
     counts = publish(published(), folder, job.config.shards, run_id, about)
     write_json(stamp, {"whole": whole, "counts": counts, "files": _listing(folder)})
@@ -148,7 +149,7 @@ def publish_clips(job: Job, run_id: str, kept: Sequence[Kept], reasoned: dict[st
 def _info(job: Job, spec: ClipSpec) -> Any:
     from curation.shards.products import ClipInfo
 
-    file = job.output / names.clip_folder(spec.clip_id) / names.CLIP_JSON
+    file = _folder(job, spec) / names.CLIP_JSON
     return ClipInfo.from_json(json.loads(file.read_text(encoding="utf-8")))
 
 

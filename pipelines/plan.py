@@ -17,6 +17,7 @@ from pipelines.files import write_json
 from pipelines.ledger import Ledger, Record, fingerprint
 from pipelines.local_runner import Reply, Task
 from pipelines.stages import Stage, fingerprints
+from schemas import run_folder
 from schemas.clip import ClipSpec, Source
 from schemas.config import Config
 
@@ -185,6 +186,9 @@ def work_of(job: Job, spec: ClipSpec, stages: tuple[Stage, ...], *, selection: s
     records = state(Ledger(job.output), spec.clip_id, prints, phase)
     names = tuple(stage.name for stage in phase)
     last = records[-1] if records else None
+    folder = job.output / run_folder.clip_folder(spec.clip_id)
+    if last is not None and last.outcome == "ok" and not (folder / run_folder.CLIP_JSON).exists():
+        last = None  # the products were removed by hand
     if last is None:
         return Work(spec, names, None, selection or "")
     position = names.index(last.stage)
