@@ -24,6 +24,7 @@ from schemas.config import Config
 
 LINE = "pipelines.stages"
 INTERRUPTED = 130
+_LOSSES_SHOWN = 50
 
 
 class Refused(RuntimeError):
@@ -109,6 +110,8 @@ class _Run:
         published: dict[str, Any] | None = None
         try:
             self.announce(plan)
+            if self.worked:
+                tell_losses(plan)
             self.clips(runner, "clips", [work_of(self.job, spec, self.stages) for spec in plan.clips])
             kept = self.select(plan)
             reasoned = self.reason(runner, kept)
@@ -165,8 +168,7 @@ class _Run:
         for work in due:
             spec = work.spec
             print(f"  {spec.clip_id} {spec.source.name} {spec.start_s:.2f}-{spec.end_s:.2f} s: {', '.join(work.needs)}")
-        for loss in plan.losses:
-            print(f"  {loss.outcome}: {loss.name}: {loss.reason}: {loss.message}")
+        tell_losses(plan)
         return 0
 
     def announce(self, plan: Plan) -> None:
@@ -203,7 +205,9 @@ class _Run:
                     reply = Reply(**{**vars(reply), "failed": type(reply.failed)(reply.failed.kind, safe)})
                     record_lost_clip(self.job, due[task.id], self.stages, reply)
                 outcome, words = _words(reply)
-                progress.done(task.id, outcome, words, reply.seconds)
+                spec = due[task.id].spec
+                name = f"{task.id} ({spec.source.name} {spec.start_s:.1f}-{spec.end_s:.1f} s)"
+                progress.done(name, outcome, words, reply.seconds)
 
     def select(self, plan: Plan) -> list[Kept]:
         """The clips that passed every stage, with their selected questions written."""
@@ -283,6 +287,14 @@ class _Run:
         if rate > config.run.max_failure_rate:
             print(f"  TOO MANY FAILED: {rate:.0%} of {total}, more than run.max_failure_rate={config.run.max_failure_rate:g}")
         return exit_status
+
+
+def tell_losses(plan: Plan) -> None:
+    """One line for each source, or part of one, that yields no clip; of many, the first ones."""
+    for loss in plan.losses[:_LOSSES_SHOWN]:
+        print(f"  {loss.outcome}: {loss.name}: {loss.reason}: {loss.message[:300]}")
+    if len(plan.losses) > _LOSSES_SHOWN:
+        print(f"  ... and {len(plan.losses) - _LOSSES_SHOWN} more; the summary counts them all")
 
 
 def _words(reply: Reply) -> tuple[str, str]:

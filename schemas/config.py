@@ -120,8 +120,9 @@ class RelationsConfig(Section):
     """object_camera_distance is not asked where camera i would look at the object from a side that camera j did not see."""
     calibration_sigma_rel: float = 0.003
     """Relative error of all lengths with a given calibration (baseline, focal length)."""
-    assumed_sigma_rel: float = 0.05
-    """The same where part of the calibration was assumed and not given."""
+    assumed_sigma_rel: float = 1.0
+    """The same where part of the calibration was assumed and not given. Real baselines differ by a factor of ten, so at the
+    default no number is asked of such a clip; lower it (0.02, say) when ``video.baseline_m`` is what your rig really has."""
 
 
 class QuestionsConfig(Section):

@@ -18,6 +18,9 @@ from schemas.camera import Array, CameraPath, RelativeCameraPath
 from schemas.config import RelationsConfig
 from schemas.track import Fact, ObjectTrack
 
+# A chain of thought states positions in metres and is rewarded for them: beyond this doubt of the scale it states none.
+_MAX_STATE_SCALE_REL = 0.1
+
 
 def clip_facts(
     clip_id: str,
@@ -96,13 +99,13 @@ def _track_facts(
 def _camera_details(
     path: CameraPath | RelativeCameraPath, a: int, b: int, times_s: Float[Array, "t"], scale_rel: float
 ) -> dict[str, Any]:
-    """What reasoning needs of the camera: centres in the world frame (metric paths only), its turn, the times."""
+    """What reasoning needs of the camera: centres in the world frame (metric paths of known scale only), its turn, the times."""
     turn = vector_from_rotation(path.world_from_camera[a, :3, :3].T @ path.world_from_camera[b, :3, :3])
     out: dict[str, Any] = {
         "times_s": [round(float(times_s[a]), 6), round(float(times_s[b]), 6)],
         "turn_deg": _floats(np.degrees(turn)),  # rotation vector in the axes of camera i: +X turns the view up, +Y to the right
     }
-    if isinstance(path, CameraPath):
+    if isinstance(path, CameraPath) and scale_rel <= _MAX_STATE_SCALE_REL:
         moved = camera_distance(path, a, b, scale_rel=scale_rel)
         shift = path.world_from_camera[a, :3, :3].T @ (path.centers_m[b] - path.centers_m[a])
         out["camera_center"] = [_floats(path.centers_m[a]), _floats(path.centers_m[b])]

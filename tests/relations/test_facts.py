@@ -218,7 +218,14 @@ def test_an_assumed_calibration_widens_every_sigma(moving: tuple) -> None:
     far = [n for n, f in enumerate(given_) if f.kind == "camera_distance" and f.value is not None and f.value > 1]
     for n in far:
         assert assumed[n].sigma > 5 * given_[n].sigma  # type: ignore[operator]
-        assert assumed[n].sigma == pytest.approx(np.hypot(given_[n].sigma, 0.05 * given_[n].value), rel=0.01)  # type: ignore[arg-type]
+        assert assumed[n].sigma == pytest.approx(np.hypot(given_[n].sigma, given_[n].value), rel=0.01)  # type: ignore[arg-type]
+
+
+def test_a_clip_of_assumed_scale_is_asked_no_number_and_states_no_position(moving: tuple) -> None:
+    facts = facts_of(*moving, assumed=("baseline_m",))
+    assert any(f.safe for f in facts if f.kind == "camera_direction")
+    assert not [f for f in facts if f.safe and f.unit == "m" and not f.label]
+    assert not [f for f in facts if "camera_center" in f.details]
 
 
 def test_a_path_without_scale_gives_directions_without_values_and_nothing_else() -> None:
