@@ -22,6 +22,7 @@ from schemas.camera import Array, Intrinsics
 MAD_TO_SIGMA = 1.4826
 # Reweighted least squares sees the robust cost as more curved than it is, so its steps are short by about this much.
 _OVER_RELAXATION = 1.5
+_OFFSET_PRIOR_PX = 0.5  # holds the offset near 0 where nothing in the clip tells it (a camera that stands or turns)
 
 
 @dataclass(frozen=True)
@@ -207,13 +208,14 @@ class _Linear:
     """Normal equations at one state, points eliminated."""
 
     def __init__(self, problem: _Problem, state: _State, sigma: Array, scale: float) -> None:
-        self.problem = problem
+        self.problem, self.offset = problem, state.offset
         residual, h, y, turn = problem.residuals(state)
         by_pose, by_point = problem.jacobians(state, h, y, turn)
         whitened = residual / sigma
         squared_uv, squared_d = (whitened[:, :2] ** 2).sum(axis=1), whitened[:, 2] ** 2
         self.curvature = (2 * _curvature_share(squared_uv, 2, scale) + _curvature_share(squared_d[problem.has_d], 1, scale)) / 3
         self.cost = float(_robust_cost(squared_uv, scale).sum() + _robust_cost(squared_d, scale).sum())
+        self.cost += (state.offset / _OFFSET_PRIOR_PX) ** 2
         root = np.stack([np.sqrt(robust_weight(squared_uv, scale))] * 2 + [np.sqrt(robust_weight(squared_d, scale))], axis=1)
         root = root / sigma
         self.r = residual * root
@@ -261,7 +263,8 @@ class _Linear:
             s[block, block] = sums[0][index]
             s[block, -1] = s[-1, block] = sums[1][index]
             g[block] = sums[2][index]
-        s[-1, -1], g[-1] = (self.jo**2).sum(), (self.jo * self.r[:, 2]).sum()
+        s[-1, -1] = (self.jo**2).sum() + _OFFSET_PRIOR_PX**-2
+        g[-1] = (self.jo * self.r[:, 2]).sum() + self.offset * _OFFSET_PRIOR_PX**-2
         for start in np.unique(problem.tracks.start):
             rows = np.flatnonzero(problem.tracks.start == start)
             e = self.e[rows].reshape(len(rows), 6 * length, 3)

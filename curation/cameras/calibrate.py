@@ -20,7 +20,9 @@ BIAS_PX = 0.012
 _BIAS_SHARE = 0.1
 
 MIN_OFFSET_PX = 0.1  # a smaller offset is not told from the tracker's own bias
+_MAX_OFFSET_PX = 3.0  # a larger one is no flaw of a rectification: nothing in the clip holds it
 _MIN_SIGMAS = 5.0
+_MIN_GAIN = 0.003  # of the cost (a street with 0.5 px: .02; worlds without offset: below .0005)
 _MODEL_SHARE = 1 / 3  # a real offset is a field (the eyes are turned a little); one constant is wrong by about this share
 
 
@@ -29,7 +31,7 @@ def not_applied(free: Adjusted) -> tuple[float, float]:
     return 0.0, min(MIN_OFFSET_PX, math.hypot(free.offset_px, POSITION_INFLATION * free.offset_sigma_px))
 
 
-def judged_offset(free: Adjusted, first_px: float, second_px: float) -> tuple[float, float]:
+def judged_offset(free: Adjusted, gain: float, first_px: float, second_px: float) -> tuple[float, float]:
     """The disparity offset to apply and its sigma, pixels.
 
     An offset shows itself where the camera moves: points seen from several places have depths that do not hang on their
@@ -38,13 +40,15 @@ def judged_offset(free: Adjusted, first_px: float, second_px: float) -> tuple[fl
 
     Args:
         free: adjustment with the offset solved for.
+        gain: share of the robust cost that it saves over one without an offset.
         first_px: offset found by one half of the corners.
         second_px: by the other.
     """
     offset, apart = free.offset_px, abs(first_px - second_px)
     sigma = math.hypot(POSITION_INFLATION * free.offset_sigma_px, apart / 2)
     agreed = first_px * second_px > 0 and apart < 0.5 * abs(offset)
-    if abs(offset) >= MIN_OFFSET_PX and abs(offset) > _MIN_SIGMAS * sigma and agreed:
+    sharp = abs(offset) > _MIN_SIGMAS * sigma and gain > _MIN_GAIN
+    if MIN_OFFSET_PX <= abs(offset) <= _MAX_OFFSET_PX and sharp and agreed:
         return offset, math.hypot(sigma, _MODEL_SHARE * offset)
     return not_applied(free)
 

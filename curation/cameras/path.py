@@ -60,16 +60,18 @@ def estimate_path(frames: ClipFrames, config: CamerasConfig, *, seed: int = 0) -
 
 def _path(found: Odometry, camera: Intrinsics, baseline_m: float, config: CamerasConfig, seed: int) -> CameraPath:
     """Adjust, calibrate and check what the front end found."""
-    tracks, adjusted = _without_misfits(found, camera, baseline_m)
+    tracks, first = _without_misfits(found, camera, baseline_m)
     pieces = tracks.pieces(_PIECE)
-    adjusted = adjust(pieces, adjusted.world_from_camera, camera, baseline_m, offset_px=adjusted.offset_px, solve_offset=True)
-    free = adjusted
+    free = adjust(pieces, first.world_from_camera, camera, baseline_m, offset_px=first.offset_px, solve_offset=True)
     offset_px, offset_sigma_px = not_applied(free)
     if abs(free.offset_px) >= MIN_OFFSET_PX:
-        halves = trust.split_halves(pieces, adjusted, camera, baseline_m, solve_offset=True, seed=seed)
-        offset_px, offset_sigma_px = judged_offset(adjusted, halves.first.offset_px, halves.second.offset_px)
+        halves = trust.split_halves(pieces, free, camera, baseline_m, solve_offset=True, seed=seed)
+        without = adjust(pieces, free.world_from_camera, camera, baseline_m, sigma_px=free.sigma_px, covariance=False)
+        gain = 1.0 - free.cost / without.cost
+        offset_px, offset_sigma_px = judged_offset(free, gain, halves.first.offset_px, halves.second.offset_px)
+    adjusted = free
     if offset_px == 0.0:
-        adjusted = adjust(pieces, adjusted.world_from_camera, camera, baseline_m, sigma_px=adjusted.sigma_px)
+        adjusted = adjust(pieces, free.world_from_camera, camera, baseline_m, sigma_px=free.sigma_px)
         halves = trust.split_halves(pieces, adjusted, camera, baseline_m, solve_offset=False, seed=seed)
     rival = trust.rival_motion(found.tracks, adjusted.world_from_camera, camera, baseline_m, offset_px)
     return _checked(found, tracks, adjusted, halves, offset_px, offset_sigma_px, rival, config)
@@ -85,7 +87,7 @@ def _static_path(count: int, still: static.Stillness) -> CameraPath:
         "drift_m": still.drift_m,
         "drift_sigma_m": still.sigma_m,
     }
-    return CameraPath(np.tile(np.eye(4), (count, 1, 1)), covariance, True, 0.0, 0.0, still.noise_px, stats)
+    return CameraPath(np.tile(np.eye(4), (count, 1, 1)), covariance, True, 0.0, MIN_OFFSET_PX, still.noise_px, stats)
 
 
 def _without_misfits(found: Odometry, camera: Intrinsics, baseline_m: float) -> tuple[Tracks, Adjusted]:
@@ -113,14 +115,14 @@ def _checked(
     centers = adjusted.world_from_camera[:, :3, 3]
     length_m = float(np.linalg.norm(np.diff(centers, axis=0), axis=1).sum())
     sigma_m = float(np.sqrt(np.trace(covariance[:, :3, :3], axis1=1, axis2=2).max() / 3))
-    kept = len(tracks) / max(len(found.tracks), 1)
+    kept = float(np.isfinite(tracks.uvd[..., 0]).sum() / max(np.isfinite(found.tracks.uvd[..., 0]).sum(), 1))
     links = int(trust.frame_links(tracks, count).min())
     stats: dict[str, Any] = {
         "length_m": length_m,
         "split_half_m": float(halves.position_m.max()),
         "max_sigma_m": sigma_m,
         "corners": len(tracks),
-        "kept_ratio": float(kept),
+        "kept_ratio": kept,
         "min_link_ratio": float(found.link_ratio.min()),
         "min_links": links,
         "rival_motion": rival[0],

@@ -7,14 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from curation.cameras import matching
-from curation.cameras.odometry import fit_pose, pose_covariance
+from curation.cameras.odometry import fit_motion, fit_pose, pose_covariance
 from schemas.camera import Array, Intrinsics
 
 MIN_GAP = 10  # frames: between neighbours a slow camera looks static
 _CORNERS = 400
 _ZERO_PX = 0.5  # a corner that stays within this in u, v and d did not move
-_MIN_SHARE = 0.4  # of the reference corners, at every compared frame (static clips: .58 and more; moving: .01 and less)
-_MIN_CELLS = 0.4  # of the 8 x 5 image cells with corners, likewise (.69; .05)
+_MIN_SHARE = 0.25  # of the reference corners, at every compared frame (static clips: .38 and more; moving: .01 and less)
+_MIN_CELLS = 0.25  # of the 8 x 5 image cells with corners, likewise (.35; .05)
+_MAX_RIVAL = 0.7  # image area of one rigid motion of the other corners over that of the still ones (a bonnet is still too)
 _MAX_DRIFT_M = 0.002
 _MAX_SIGMA_M = 0.01
 
@@ -77,6 +78,11 @@ def stillness(
         use = still & found_d & known
         if shares[-1] < _MIN_SHARE or cells[-1] < _MIN_CELLS or use.sum() < 20:
             return Stillness(False, min(shares), min(cells), float("nan"), float("nan"), float("nan"))
+        rest = ~still & found & known
+        if shares[-1] < 0.6 and rest.sum() > 20:
+            agree = fit_motion(points[rest], np.concatenate([uv[rest], d[rest, None]], axis=1), camera, baseline_m)[1]
+            if len(np.unique(cell[rest][agree])) > _MAX_RIVAL * len(np.unique(cell[still])):
+                return Stillness(False, min(shares), min(cells), float("nan"), float("nan"), float("nan"))
         uvd = np.concatenate([uv[use], d[use, None]], axis=1)
         fitted = fit_pose(points[use], uvd, camera, baseline_m, np.eye(4))
         drifts.append(float(np.linalg.norm(fitted[:3, 3])))
