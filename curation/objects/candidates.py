@@ -1,0 +1,120 @@
+"""All groups of a clip that move rigidly in a way of their own: grown, merged, weighed, and parts of one body told apart."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from curation.geometry import transform
+from curation.objects.grouping import Group, Scene, grow_groups
+from curation.objects.measure import Measured
+from curation.objects.surface import on_surface_share
+from curation.objects.weigh import Candidate, weigh
+
+_POOL = 2.0
+_TEST_EVERY = 3
+_ON_SURFACE = 0.6
+
+
+def find_candidates(measured: Measured) -> list[Candidate]:
+    """All groups that move rigidly in a way of their own, accepted or refused."""
+    scene = measured.scene
+    pool = np.flatnonzero(scene.static_reduced > _POOL)
+    share, tested = on_surface_share(scene, measured.still, pool, np.arange(scene.frames) % _TEST_EVERY == 1)
+    moving = measured.moving.copy()
+    # What stands for a while is part of what stands still then; a shadow is on the ground at every frame.
+    moving[pool[(share > _ON_SURFACE) & (tested * (1 - share) < 2.5)]] = False
+    pool = pool[(share < 0.99) | (tested < 2)]
+    groups = merge_fragments(scene, grow_groups(scene, moving, pool))
+    return _without_shadows(scene, [weigh(measured, g) for g in groups])
+
+
+def merge_fragments(scene: Scene, groups: list[Group]) -> list[Group]:
+    """Joins to each group the smaller ones that move as it does where they are, and that touch it."""
+    out: list[Group] = []
+    for group in sorted(groups, key=lambda g: -len(g.members)):
+        for i, large in enumerate(out):
+            if _same_motion(scene, large, group):
+                out[i] = replace(large, members=np.union1d(large.members, group.members))
+                break
+        else:
+            out.append(group)
+    return out
+
+
+def _same_motion(scene: Scene, large: Group, small: Group) -> bool:
+    """Whether the larger group's motion carries the smaller one's points to within noise of where they are."""
+    a, b = large.fit.motion, small.fit.motion
+    first, last = max(a.first, b.first), min(a.last, b.last)
+    if last - first < 4:
+        return False
+    at_b = b.pivot + b.shift[first - b.first : last + 1 - b.first]
+    carry = a.world_from_reference()[first - a.first : last + 1 - a.first]
+    at_start = np.linalg.solve(carry[0], np.append(at_b[0], 1.0))[:3]
+    predicted = transform(carry, np.broadcast_to(at_start, at_b.shape))
+    depth = float(transform(scene.cam_from_world[first], at_b[0])[2])
+    tolerance = 0.05 + 0.015 * depth + 0.03 * float(np.linalg.norm(at_b[-1] - at_b[0]))
+    if np.sqrt(((predicted - at_b) ** 2).sum(1).mean()) > tolerance:
+        return False
+    # Near the larger group, measured in its own extent.
+    at_a = a.pivot + a.shift[first - a.first : last + 1 - a.first]
+    rows = scene.tracks.subset(large.members)
+    middle = (first + last) // 2
+    here = rows.uvd[rows.frame == middle]
+    if len(here) < 3:
+        return False
+    reach = float(np.linalg.norm(np.ptp(np.quantile(here[:, :2], [0.05, 0.95], axis=0), axis=0)))
+    pixel = scene.rig.project(transform(scene.cam_from_world[middle], np.stack([at_a[middle - first], at_b[middle - first]])))
+    return bool(np.linalg.norm(pixel[0, :2] - pixel[1, :2]) < 0.9 * reach + 10)
+
+
+def _without_shadows(scene: Scene, candidates: list[Candidate]) -> list[Candidate]:
+    """Refuses accepted groups that are parts of other accepted ones.
+
+    Either a small group within the extent of a much larger one (a part of it, or what it drags along), or one of two that
+    touch and travel alike: the lower one then is the other's legs and shadow.
+    """
+    out: list[Candidate] = []
+    for c in sorted(candidates, key=lambda c: (-c.stats.get("height_m", 0.0) > -0.5, -len(c.group.members))):
+        part = False
+        for other in out:
+            if c.refused or other.refused:
+                continue
+            inside = _inside(scene, c.group, other.group)
+            small = len(c.group.members) < 0.35 * len(other.group.members)
+            part |= (small and inside > 0.5) or (inside > 0.2 and _travel_alike(scene, c, other))
+        out.append(replace(c, refused=c.refused or ("part_of_another" if part else "")))
+    return out
+
+
+def _travel_alike(scene: Scene, one: Candidate, other: Candidate) -> bool:
+    """Whether two groups cover the same displacement over the frames they share, and are equally far from the camera."""
+    a, b = one.group.fit.motion, other.group.fit.motion
+    first, last = max(a.first, b.first), min(a.last, b.last)
+    if last - first < 4:
+        return False
+    of_a, of_b = a.shift[first - a.first : last + 1 - a.first], b.shift[first - b.first : last + 1 - b.first]
+    of_a, of_b = of_a - of_a[0], of_b - of_b[0]
+    depth, at = one.stats["depth_m"], scene.cam_from_world[(first + last) // 2]
+    middle = (first + last) // 2
+    z_a = transform(at, a.pivot + a.shift[middle - a.first])[2]
+    z_b = transform(at, b.pivot + b.shift[middle - b.first])[2]
+    apart = float(np.sqrt(((of_a - of_b) ** 2).sum(1).mean()))
+    reach = float(np.linalg.norm(of_b, axis=1).max())
+    return bool(apart < 0.05 + 0.02 * depth + 0.2 * reach and abs(z_a - z_b) < max(0.6, 0.12 * depth))
+
+
+def _inside(scene: Scene, small: Group, large: Group) -> float:
+    """Share of a group's points that lie in the image extent of another, at frames that both see."""
+    a, b = scene.tracks.subset(small.members), scene.tracks.subset(large.members)
+    within, total = 0, 0
+    for frame in np.intersect1d(np.unique(a.frame), np.unique(b.frame))[::3]:
+        of_a, of_b = a.uvd[a.frame == frame, :2], b.uvd[b.frame == frame, :2]
+        if len(of_b) < 5:
+            continue
+        low, high = np.quantile(of_b, [0.02, 0.98], axis=0)
+        margin = 0.15 * (high - low) + 6
+        within += int(((of_a > low - margin) & (of_a < high + margin)).all(1).sum())
+        total += len(of_a)
+    return within / max(total, 1)
