@@ -83,8 +83,7 @@ class _Table:
         with np.errstate(invalid="ignore"):
             usable = self.uvd[..., 2] > 0.3
         filled = np.where(usable, self.uvd[..., 2], np.nan)
-        median = np.array([np.nanmedian(row) if np.isfinite(row).any() else np.nan for row in filled])
-        depth = np.where(np.isfinite(filled), filled, median[:, None])
+        depth = np.where(np.isfinite(filled), filled, _row_medians(filled)[:, None])
         self.feature = np.concatenate([self.uvd[..., :2], depth[..., None]], -1)
         cam = scene.rig.unproject(np.where(usable[..., None], self.uvd, np.nan))
         world_from_cam = np.linalg.inv(scene.cam_from_world)
@@ -96,6 +95,14 @@ class _Table:
         px = np.clip(reach_m * rig.fx * f[:, 2] / rig.fb, 12.0, 70.0)
         ratio = np.maximum(_DEPTH_RATIO, 1.0 / np.maximum(f[:, 2], 0.3))
         return np.column_stack([f[:, 0], f[:, 1], f[:, 2]]) / np.column_stack([px, px, ratio * f[:, 2]])
+
+
+def _row_medians(values: Array) -> Array:
+    """Median of each row without its NaN (``numpy.nanmedian`` takes a Python step per row); NaN for a row of NaN."""
+    ordered = np.sort(values, axis=1)  # NaN last
+    count = np.isfinite(values).sum(1)
+    row = np.arange(len(values))
+    return 0.5 * (ordered[row, np.maximum(count - 1, 0) // 2] + ordered[row, np.minimum(count // 2, values.shape[1] - 1)])
 
 
 def _near(table: _Table, candidates: Array, frame: int, centre: Array, rig: Rig) -> Array:
@@ -281,5 +288,5 @@ def _density(scene: Scene, table: _Table, starts: Array) -> Array:
         if not len(alive) or not len(mine):
             continue
         tree = cKDTree(table.scaled(alive, frame, scene.rig))
-        out[mine] = [len(x) for x in tree.query_ball_point(table.scaled(starts[mine], frame, scene.rig), 1.0)]
+        out[mine] = tree.query_ball_point(table.scaled(starts[mine], frame, scene.rig), 1.0, return_length=True)
     return out

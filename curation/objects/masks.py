@@ -121,14 +121,16 @@ def _vote(crop: Array, depth: Array, inside: Array, outside: Array, origin: Arra
     v, u = np.mgrid[: crop.shape[0], : crop.shape[1]]
     pixel = np.column_stack([(u.ravel() + 0.5) * shrink / _PIXEL_SCALE, (v.ravel() + 0.5) * shrink / _PIXEL_SCALE])
     pixel = np.column_stack([pixel, lab.reshape(-1, 3) / _COLOUR_SCALE, relative.ravel()])
-    count = min(_VOTES, len(points))
-    distance, index = cKDTree(feature).query(pixel, k=count)
-    weight = 1.0 / (distance.reshape(len(pixel), count) ** 2 + 0.3)
-    share = (label[index].reshape(len(pixel), count) * weight).sum(1) / weight.sum(1)
     # A pixel far from every point of the object, by the object's own spacing, is not on it.
-    spacing = float(np.median(cKDTree(inside[:, :2]).query(inside[:, :2], k=2)[0][:, 1])) if len(inside) > 1 else 8.0
-    gap, _ = cKDTree(inside[:, :2]).query(pixel[:, :2] * _PIXEL_SCALE + origin)
-    share[gap > max(10.0, 3.0 * spacing)] = 0.0
+    own_points = cKDTree(inside[:, :2])
+    spacing = float(np.median(own_points.query(inside[:, :2], k=2)[0][:, 1])) if len(inside) > 1 else 8.0
+    gap, _ = own_points.query(pixel[:, :2] * _PIXEL_SCALE + origin)
+    close = np.flatnonzero(gap <= max(10.0, 3.0 * spacing))
+    count = min(_VOTES, len(points))
+    distance, index = cKDTree(feature).query(pixel[close], k=count)
+    weight = 1.0 / (distance.reshape(len(close), count) ** 2 + 0.3)
+    share = np.zeros(len(pixel))
+    share[close] = (label[index].reshape(len(close), count) * weight).sum(1) / weight.sum(1)
     return share.reshape(crop.shape[:2])
 
 

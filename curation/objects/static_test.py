@@ -38,7 +38,11 @@ class Rig:
     def project(self, points: Float[Array, "*n 3"]) -> Float[Array, "*n 3"]:
         """(u, v, disparity) of points in camera axes, metres."""
         z = np.maximum(points[..., 2], 1e-3)
-        return np.stack([self.fx * points[..., 0] / z + self.cx, self.fy * points[..., 1] / z + self.cy, self.fb / z], -1)
+        out = np.empty(points.shape)  # filled by column: this is the innermost loop of every fit
+        out[..., 0] = self.fx * points[..., 0] / z + self.cx
+        out[..., 1] = self.fy * points[..., 1] / z + self.cy
+        out[..., 2] = self.fb / z
+        return out
 
     def unproject(self, uvd: Float[Array, "*n 3"]) -> Float[Array, "*n 3"]:
         """Points in camera axes, metres, of (u, v, disparity)."""
@@ -48,15 +52,13 @@ class Rig:
     def jacobian(self, points: Float[Array, "*n 3"]) -> Float[Array, "*n 3 3"]:
         """d(u, v, disparity) / d(point in camera axes)."""
         z = np.maximum(points[..., 2], 1e-3)
-        o = np.zeros_like(z)
-        return np.stack(
-            [
-                np.stack([self.fx / z, o, -self.fx * points[..., 0] / z**2], -1),
-                np.stack([o, self.fy / z, -self.fy * points[..., 1] / z**2], -1),
-                np.stack([o, o, -self.fb / z**2], -1),
-            ],
-            -2,
-        )
+        out = np.zeros((*points.shape, 3))
+        out[..., 0, 0] = self.fx / z
+        out[..., 0, 2] = -self.fx * points[..., 0] / z**2
+        out[..., 1, 1] = self.fy / z
+        out[..., 1, 2] = -self.fy * points[..., 1] / z**2
+        out[..., 2, 2] = -self.fb / z**2
+        return out
 
 
 @dataclass(frozen=True)
@@ -112,10 +114,9 @@ def triangulate(
         Points, covariance and residuals. Observations in frames whose pose is NaN have NaN residuals.
     """
     n = tracks.count
-    rotation = cam_from_frame[:, :3, :3][tracks.frame]
-    translation = cam_from_frame[:, :3, 3][tracks.frame]
-    usable = np.isfinite(translation[:, 0])
-    rotation, translation = np.nan_to_num(rotation), np.nan_to_num(translation)
+    poses = np.nan_to_num(cam_from_frame)
+    rotation, translation = poses[:, :3, :3][tracks.frame], poses[:, :3, 3][tracks.frame]
+    usable = np.isfinite(cam_from_frame[:, 0, 3])[tracks.frame]
     observed = tracks.uvd.astype(np.float64)
     seen = np.isfinite(observed) & usable[:, None]
     points = _first_guess(tracks, rotation, translation, observed, seen, rig) if start is None else start.copy()

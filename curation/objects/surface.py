@@ -52,18 +52,20 @@ def surface_gap(
     tree = cKDTree(around[:, :2] / scale[:2])
     distance, found = tree.query(points[:, :2] / scale[:2], k=3 * _NEIGHBOURS, distance_upper_bound=1.0)
     known = np.isfinite(distance)
-    found = np.where(known, found, 0)
-    offset = around[found] - points[:, None]
-    known &= np.abs(offset[..., 2]) < reach[:, None]
-    known &= np.cumsum(known, axis=1) <= _NEIGHBOURS
-    weight = np.where(known, np.exp(-2 * np.where(known, distance, 0.0) ** 2), 0.0)
+    known[known] = np.abs(around[found[known], 2] - np.repeat(points[:, 2], known.sum(1))) < np.repeat(reach, known.sum(1))
+    nearest = np.argsort(~known, axis=1, kind="stable")[:, :_NEIGHBOURS]  # those of the right depth, nearest first
+    known, found, distance = (np.take_along_axis(values, nearest, axis=1) for values in (known, found, distance))
+    offset = around[np.where(known, found, 0)] - points[:, None]
+    falloff = np.exp(-2 * np.where(known, distance, 0.0) ** 2)
+    weight = np.where(known, falloff, 0.0)
     design = np.stack([np.ones_like(weight), offset[..., 0] / _REACH_PX, offset[..., 1] / _REACH_PX], -1)
     answer = np.zeros((len(points), 3))
     for _ in range(3):
-        normal = np.einsum("nk,nki,nkj->nij", weight, design, design) + np.diag([1e-6, 2e-2, 2e-2])
-        answer = np.linalg.solve(normal, np.einsum("nk,nki,nk->ni", weight, design, offset[..., 2])[..., None])[..., 0]
-        residual = np.abs(offset[..., 2] - np.einsum("nki,ni->nk", design, answer))
-        weight = np.where(known, np.exp(-2 * np.where(known, distance, 0.0) ** 2) / (1 + (residual / 0.2) ** 2), 0.0)
+        weighted = np.swapaxes(design * weight[..., None], 1, 2)
+        normal = weighted @ design + np.diag([1e-6, 2e-2, 2e-2])
+        answer = np.linalg.solve(normal, weighted @ offset[..., 2:])[..., 0]
+        residual = np.abs(offset[..., 2] - (design @ answer[..., None])[..., 0])
+        weight = np.where(known, falloff / (1 + (residual / 0.2) ** 2), 0.0)
     enough = (known.sum(1) >= _LEAST_NEIGHBOURS) & ((known & (residual < 0.3)).sum(1) >= _LEAST_NEIGHBOURS)
     gap[index] = np.where(enough, np.abs(answer[:, 0]), np.inf)
     tolerance[index] = _TOLERANCE_PX + _TOLERANCE_SHARE * points[:, 2]
