@@ -53,11 +53,14 @@ def judged_offset(free: Adjusted, gain: float, first_px: float, second_px: float
     return not_applied(free)
 
 
-def pose_covariances(adjusted: Adjusted, offset_px: float) -> Float[Array, "t 6 6"]:
-    """Calibrated covariance (position [m], rotation vector [rad]; world axes) of each pose relative to frame 0."""
+def pose_covariances(adjusted: Adjusted, offset_px: float, ignored_px: float = 0.0) -> Float[Array, "t 6 6"]:
+    """Calibrated covariance (position [m], rotation vector [rad]; world axes) of each pose relative to frame 0.
+
+    ``ignored_px`` is how large a disparity offset may be that was not applied (``not_applied``); it scales the whole path.
+    """
     count = len(adjusted.world_from_camera)
     inflation = np.repeat([POSITION_INFLATION, ROTATION_INFLATION], 3)
-    bias = math.hypot(BIAS_PX, _BIAS_SHARE * offset_px)
+    bias = max(math.hypot(BIAS_PX, _BIAS_SHARE * offset_px), ignored_px)
     out = np.einsum("ti,tj->tij", adjusted.by_offset, adjusted.by_offset) * bias**2
     for t in range(1, count):
         block = slice(6 * t - 6, 6 * t)

@@ -186,6 +186,28 @@ def _dither(count: int) -> Array:
     return np.asarray((np.arange(count)[:, None] * [0.7548776662466927, 0.5698402909980532] + 0.5) % 1.0 - 0.5)
 
 
+def correlation(
+    source: Gray, target: Gray, points: Float[Array, "n 2"], places: Float[Array, "n 2"], radius_px: int = 5
+) -> Float[Array, "n"]:
+    """Normalised cross-correlation (-1 .. 1) of the patches around ``points`` in one image and ``places`` in another.
+
+    Lucas-Kanade always answers; where there is nothing but noise, it answers "no motion". A correlation near 0 says so.
+    """
+    reach = np.arange(-radius_px, radius_px + 1, dtype=np.float32)
+    shift = np.stack(np.meshgrid(reach, reach), axis=-1).reshape(-1, 2)
+
+    def patches(image: Gray, centres: Array) -> Array:
+        where = (to_opencv(np.nan_to_num(centres))[:, None] + shift).astype(np.float32)
+        values = cv2.remap(image, where[..., 0], where[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        values = values.astype(np.float32)
+        return values - values.mean(axis=1, keepdims=True)
+
+    if len(points) == 0:
+        return np.zeros(0)
+    a, b = patches(source, np.asarray(points, float)), patches(target, np.asarray(places, float))
+    return np.asarray((a * b).sum(axis=1) / np.maximum(np.sqrt((a**2).sum(axis=1) * (b**2).sum(axis=1)), 1e-6), float)
+
+
 GRID = (16, 10)  # cells over which corners are spread (columns, rows)
 
 

@@ -48,7 +48,8 @@ def estimate_path(frames: ClipFrames, config: CamerasConfig, *, seed: int = 0) -
     if still.static:
         return _static_path(len(left), still)
     try:
-        return _path(follow(left, right, camera, baseline_m, config.corners, reach_px), camera, baseline_m, config, seed)
+        path = _path(follow(left, right, camera, baseline_m, config.corners, reach_px), camera, baseline_m, config, seed)
+        return _static_path(len(left), still) if static.stands(path, still) else path
     except Rejected as first:
         # Played backwards, the clip may begin where the view is clear (a van that fills the image at first drives off).
         try:
@@ -112,6 +113,7 @@ def _checked(
     """Put doubt on the path, refuse it or return it, with the frames that had no pose interpolated."""
     count = len(adjusted.world_from_camera)
     covariance = pose_covariances(adjusted, offset_px)
+    doubted = covariance if offset_px else pose_covariances(adjusted, offset_px, offset_sigma_px)
     centers = adjusted.world_from_camera[:, :3, 3]
     length_m = float(np.linalg.norm(np.diff(centers, axis=0), axis=1).sum())
     sigma_m = float(np.sqrt(np.trace(covariance[:, :3, :3], axis1=1, axis2=2).max() / 3))
@@ -141,7 +143,8 @@ def _checked(
         links=links,
         rival=rival,
     )
-    poses, covariance = _filled(found.posed, adjusted.world_from_camera, covariance)
+    # A path is refused for what its corners say; what it publishes carries the offset that may hide in them as well.
+    poses, covariance = _filled(found.posed, adjusted.world_from_camera, doubted)
     return CameraPath(poses, covariance, False, offset_px, offset_sigma_px, adjusted.sigma_px[0], stats)
 
 
