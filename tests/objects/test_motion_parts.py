@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from curation.geometry import inverse, rotation_from_vector, transform, vector_from_rotation
+from curation.objects.grouping import _row_medians
 from curation.objects.lift import spread_out
 from curation.objects.masks import decode, encode
 from curation.objects.motion_fit import Motion, fit_motion, turn_of
@@ -122,3 +123,14 @@ def test_a_sample_of_points_covers_their_extent():
     chosen = spread_out(points, 32)
     assert len(np.unique(chosen)) == 32
     assert (np.ptp(points[chosen], axis=0) > 0.9).all()
+
+
+def test_row_medians_are_those_of_numpy_without_nan() -> None:
+    values = np.random.default_rng(3).normal(size=(200, 9))
+    values[np.random.default_rng(4).random(values.shape) < 0.5] = np.nan
+    values[:, 0] = np.where(np.isfinite(values).any(1), values[:, 0], 1.0)
+    values[7] = np.nan
+    expected = np.full(len(values), np.nan)
+    known = np.isfinite(values).any(1)
+    expected[known] = np.nanmedian(values[known], axis=1)
+    np.testing.assert_array_equal(_row_medians(values), expected)
