@@ -73,7 +73,9 @@ class Reply:
             if "error" in event:
                 failed = Failed(event["error"]["kind"], event["error"]["message"])
         if raw["timed_out"]:
-            failed = Failed("timeout", f"not done after {timeout_s:g} s (run.clip_timeout_s)")
+            failed = Failed(
+                "timeout", f"not done after {timeout_s:g} s (run.clip_timeout_s for clips, run.plan_timeout_s for sources)"
+            )
         elif raw["exit"] < 0:
             name = signal.Signals(-raw["exit"]).name
             failed = Failed("crashed", f"ended by {name}; last output: {_last_words(raw['log'])}")
@@ -113,6 +115,9 @@ class Host:
         except (HostDied, BrokenPipeError) as error:
             self.kill()
             return Reply(task.id, failed=Failed("crashed", f"the worker host ended: {error}"))
+        except (OSError, ValueError) as error:  # no process could be made, or the task cannot be written down
+            self.kill()
+            return Reply(task.id, failed=Failed(type(error).__name__, f"the task could not be handed to a worker: {error}"))
 
     def _start(self) -> None:
         if self._closed:

@@ -55,6 +55,7 @@ def select_questions(job: Job, specs: Sequence[ClipSpec], prints: dict[str, str]
         known = json.loads(stamp.read_text(encoding="utf-8"))
         if known["whole"] == whole and all((_folder(job, spec) / names.SELECTED).exists() for spec in specs):
             return [Kept(spec, split, known["digests"][spec.clip_id]) for spec, split in split_clips(job, specs)]
+    stamp.unlink(missing_ok=True)  # it must not vouch for files that the loop below replaces, should that be cut short
     kept: dict[str, Kept] = {}
     for split in ("train", "test"):
         mine = [spec for spec, its in split_clips(job, specs) if its == split]

@@ -16,6 +16,7 @@ from pipelines.clip_task import state
 from pipelines.files import write_json
 from pipelines.ledger import Ledger, Record, fingerprint
 from pipelines.local_runner import Reply, Task
+from pipelines.masking import environment_secrets, scrub
 from pipelines.stages import Stage, fingerprints
 from schemas import run_folder
 from schemas.clip import ClipSpec, Source
@@ -74,7 +75,8 @@ class Job:
 def find_sources(job: Job) -> tuple[list[Source], list[Loss]]:
     """Scan the input. An input whose files have not changed (paths, sizes, times) is not hashed again."""
     cache = Ledger(job.output).root / "scan.json"
-    signature = fingerprint(_listing(job.input_root), job.config.video.model_dump(mode="json"))
+    version = importlib.import_module(job.line).PLAN_VERSION
+    signature = fingerprint(_listing(job.input_root), version, job.config.video.model_dump(mode="json"))
     if cache.exists():
         known = json.loads(cache.read_text(encoding="utf-8"))
         if known["signature"] == signature:
@@ -86,7 +88,8 @@ def find_sources(job: Job) -> tuple[list[Source], list[Loss]]:
         "sources": [dataclasses.asdict(source) for source in found.sources],
         "losses": [dataclasses.asdict(loss) for loss in losses],
     }
-    write_json(cache, value)
+    if not any(loss.reason.startswith("unreadable") for loss in losses):  # these may pass: permissions, a busy disk
+        write_json(cache, value)
     return list(found.sources), losses
 
 
@@ -220,7 +223,7 @@ def record_failure(ledger: Ledger, stage: str, item_id: str, print_: str, reply:
         print_,
         "failed",
         reply.failed.kind,
-        reply.failed.message,
+        scrub(reply.failed.message, environment_secrets()),
         seconds=round(reply.seconds, 3),
         cpu_s=round(reply.cpu_s, 3),
         peak_mb=round(reply.peak_mb, 1),

@@ -13,7 +13,7 @@ from typing import Any
 from pipelines.files import write_json, write_text
 from pipelines.ledger import Ledger, Lock, fingerprint
 from pipelines.local_runner import LocalRunner, Reply, Task
-from pipelines.masking import masked, scrub, secrets_of
+from pipelines.masking import environment_secrets, masked, scrub, secrets_of
 from pipelines.pack import Kept, publish_clips, select_questions, write_quarantine
 from pipelines.plan import Job, Plan, Runner, Work, clip_task, make_plan, record_lost_clip, source_key, work_of
 from pipelines.progress import Progress
@@ -79,7 +79,7 @@ class _Run:
         self.job, self.retry_failed = job, retry_failed
         self.module = importlib.import_module(job.line)
         self.stages: tuple[Stage, ...] = self.module.STAGES
-        self.secrets = secrets_of(job.config.model_dump(mode="json"))
+        self.secrets = secrets_of(job.config.model_dump(mode="json")) | environment_secrets()
         self.command = [scrub(word, self.secrets) for word in command]
         self.started = time.time()
         self.worked = 0
@@ -151,7 +151,7 @@ class _Run:
             if not progress:
                 progress.append(Progress("sources", total).__enter__())
             outcome, words = _words(reply)
-            progress[0].done(task.payload["source"]["name"], outcome, words, reply.seconds)
+            progress[0].done(task.payload["source"]["name"], outcome, scrub(words, self.secrets), reply.seconds)
 
         try:
             return make_plan(self.job, runner, retry_failed=self.retry_failed, watch=watch)

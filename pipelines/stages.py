@@ -6,6 +6,7 @@ disk only when asked for: a rerun of ``questions`` decodes no video.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,12 +42,13 @@ class Stage:
     """One step of the line.
 
     Attributes:
-        version: raised when the stage's code gives other results for the same input; its clips are then measured again.
+        version: raised when the stage itself gives other results for the same input; its clips are then measured again.
         sections: of the configuration that it reads.
         upstream: stages whose products it reads.
         writes: published tables that its rows are for; a changed column makes it run again.
         after_selection: it works on the questions that the run as a whole selected, so it waits for all clips.
         run: does the work, returns small JSON statistics, raises ``Rejected``.
+        rooms: of ``curation`` whose code it runs; a changed file of theirs makes it run again, since labels may differ.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Stage:
     writes: tuple[str, ...]
     run: Callable[[Clip], dict[str, Any]]
     after_selection: bool = False
+    rooms: tuple[str, ...] = ()
 
 
 def video(clip: Clip) -> dict[str, Any]:
@@ -144,11 +147,19 @@ def reasoning(clip: Clip) -> dict[str, Any]:
 
 
 STAGES: tuple[Stage, ...] = (
-    Stage("video", 1, ("video",), (), (), video),
-    Stage("cameras", 1, ("cameras",), ("video",), ("cameras",), cameras),
-    Stage("objects", 1, ("objects", "depth"), ("video", "cameras"), ("objects", "tracks"), objects),
-    Stage("relations", 1, ("relations",), ("cameras", "objects"), ("facts",), relations),
-    Stage("questions", 1, ("questions", "relations"), ("objects", "relations"), ("sft",), questions),
+    Stage("video", 1, ("video",), (), (), video, rooms=("video",)),
+    Stage("cameras", 1, ("cameras",), ("video",), ("cameras",), cameras, rooms=("cameras",)),
+    Stage(
+        "objects",
+        1,
+        ("objects", "depth"),
+        ("video", "cameras"),
+        ("objects", "tracks"),
+        objects,
+        rooms=("objects", "depth", "cameras"),
+    ),
+    Stage("relations", 1, ("relations",), ("cameras", "objects"), ("facts",), relations, rooms=("relations",)),
+    Stage("questions", 1, ("questions", "relations"), ("objects", "relations"), ("sft",), questions, rooms=("questions",)),
     Stage(
         "reasoning",
         1,
@@ -157,6 +168,7 @@ STAGES: tuple[Stage, ...] = (
         ("st_cot", "rft"),
         reasoning,
         after_selection=True,
+        rooms=("reasoning", "questions"),
     ),
 )
 
@@ -183,6 +195,14 @@ PRELOAD = (
 )
 
 
+@functools.cache
+def _code_of(room: str) -> str:
+    """Hash of the code and the data files of one room: what a stage gives depends on them as much as on the pixels."""
+    folder = Path(__file__).resolve().parent.parent / "curation" / room
+    files = sorted(path for path in folder.rglob("*") if path.suffix in {".py", ".yaml", ".jinja"})
+    return fingerprint([(path.relative_to(folder).as_posix(), path.read_text(encoding="utf-8")) for path in files])
+
+
 def fingerprints(spec: ClipSpec, config: Config, stages: tuple[Stage, ...], selection: str = "") -> dict[str, str]:
     """Per stage, the hash of all that its result for this clip depends on.
 
@@ -194,6 +214,7 @@ def fingerprints(spec: ClipSpec, config: Config, stages: tuple[Stage, ...], sele
         sections = {name: values[name] for name in stage.sections}
         upstream = [out[name] for name in stage.upstream]
         source = [spec.clip_id, list(spec.source.assumed), selection if stage.after_selection else ""]
+        code = [_code_of(room) for room in stage.rooms]
         columns = [tables.PUBLISHED[name].to_string() for name in stage.writes]
-        out[stage.name] = fingerprint(source, config.seed, stage.name, stage.version, sections, upstream, columns)
+        out[stage.name] = fingerprint(source, config.seed, stage.name, stage.version, sections, upstream, columns, code)
     return out

@@ -64,7 +64,9 @@ def evidence(fact: Fact, clip: dict[str, Any]) -> Evidence:
 def _camera_motion(shift: list[float], moved: list[float]) -> str:
     """Main direction; a second component that is nearly as large makes it unclear."""
     length, sigma = moved
-    if length < max(_STILL_M, 3 * sigma):
+    if length < 3 * sigma:
+        return "none" if length < _STILL_M else ""  # uncertain is not still
+    if length < _STILL_M:
         return "none"
     order = sorted(range(3), key=lambda axis: -abs(shift[axis]))
     if abs(shift[order[1]]) > 0.8 * abs(shift[order[0]]):

@@ -56,6 +56,7 @@ def clip_facts(
         shared = _camera_details(path, a, b, times_s, scale_rel)
         answers: dict[str, Answer] = {"camera_direction": direction_answer(path, a, b, config)}
         if isinstance(path, CameraPath):
+            answers["camera_direction"] = _scaled(answers["camera_direction"], scale_rel)
             answers["camera_distance"] = distance_answer(path, a, b, config, scale_rel=scale_rel)
             if path.static:
                 answers = {kind: _static(answer) for kind, answer in answers.items()}
@@ -112,6 +113,14 @@ def _camera_details(
         out["camera_shift"] = _floats(shift)
         out["camera_moved_m"] = [round(moved.value, 6), round(moved.sigma, 6)]
     return out
+
+
+def _scaled(answer: Answer, scale_rel: float) -> Answer:
+    """A direction holds at any scale; its length carries the doubt of the scale, and is not stated where that is large."""
+    value, label, sigma, margin, details = answer
+    if value is None or sigma is None or scale_rel > _MAX_STATE_SCALE_REL:
+        return None, label, None, margin, details
+    return value, label, float(np.hypot(sigma, scale_rel * value)), margin, details
 
 
 def _static(answer: Answer) -> Answer:

@@ -38,9 +38,12 @@ def metric(path: CameraPath | RelativeCameraPath) -> CameraPath:
     return path
 
 
+_SCALING = {"baseline_m", "hfov_deg"}  # an assumed frame rate or principal point does not scale lengths
+
+
 def scale_sigma_rel(path: CameraPath, config: RelationsConfig, assumed: tuple[str, ...]) -> float:
     """Relative error of all lengths of the clip: calibration as given, or assumed, and what the path itself claims."""
-    floor = config.assumed_sigma_rel if assumed else config.calibration_sigma_rel
+    floor = config.assumed_sigma_rel if _SCALING & set(assumed) else config.calibration_sigma_rel
     return math.hypot(floor, float(path.stats.get("scale_sigma_rel", 0.0)))
 
 

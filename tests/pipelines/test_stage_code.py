@@ -1,0 +1,18 @@
+from pipelines import stages
+from schemas.config import Config
+from tests.schemas.test_schemas import _spec
+
+
+def test_a_changed_room_reruns_its_stage_and_what_depends_on_it(monkeypatch) -> None:
+    before = stages.fingerprints(_spec(), Config(), stages.STAGES, "selection")
+    real = stages._code_of
+    monkeypatch.setattr(stages, "_code_of", lambda room: "changed" if room == "relations" else real(room))
+    after = stages.fingerprints(_spec(), Config(), stages.STAGES, "selection")
+    changed = {name for name in before if before[name] != after[name]}
+    assert changed == {"relations", "questions", "reasoning"}
+
+
+def test_the_wordings_are_part_of_what_questions_depend_on() -> None:
+    assert stages._code_of("questions") != stages._code_of("relations")
+    stage = {stage.name: stage for stage in stages.STAGES}
+    assert all(stage[name].rooms for name in stage)
