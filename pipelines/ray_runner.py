@@ -10,6 +10,8 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -52,8 +54,11 @@ class RayRunner:
         self._config, self._preload = config, preload
         self._ray = ray
         if not ray.is_initialized():
+            on_terminate = signal.getsignal(signal.SIGTERM)
             address = os.environ.get("RAY_ADDRESS", "local")
             ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING, include_dashboard=False)
+            if threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGTERM, on_terminate)  # Ray would end the driver without a summary
         self._own = "RAY_ADDRESS" not in os.environ
         try:
             self._wait_for_room()
@@ -106,7 +111,7 @@ class RayRunner:
 
     def _dataset(self, tasks: list[Task]) -> ray.data.Dataset:
         items = [{"id": task.id, "request": json.dumps(task.to_json()), "preload": list(self._preload)} for task in tasks]
-        work = self._ray.data.from_items(items, override_num_blocks=len(items)).repartition(target_num_rows_per_block=1)
+        work = self._ray.data.from_items(items).repartition(target_num_rows_per_block=1)
         # max_retries has no parameter of its own in Ray 2.60; as a remote argument it is announced to go in 2.64
         options: dict[str, Any] = {"num_cpus": self._config.cpus_per_clip, "max_retries": 1, "retry_exceptions": False}
         if self._config.gpus_per_clip:

@@ -23,7 +23,7 @@ from pipelines.build import main
 from pipelines.ledger import Ledger
 from pipelines.run import Refused
 from tests.pipelines.fakes import make_input
-from tests.pipelines.test_run import build, calls, hashes, report
+from tests.pipelines.test_run import build, calls, hashes, report, start, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
 RAY = Path(importlib.util.find_spec("ray").submodule_search_locations[0])  # type: ignore[union-attr,index]
@@ -101,6 +101,23 @@ def test_a_clip_that_takes_its_worker_along_is_lost_alone_and_tried_again(tmp_pa
     assert calls(out)["objects"] == 2, "a lost worker is no fault of the clip: it is tried without --retry-failed"
     assert build(source, out, run=options) == 0
     assert calls(out) == {}, "but not more than max_attempts times"
+
+
+@pytest.mark.slow
+def test_a_terminated_driver_leaves_a_run_to_continue(tmp_path: Path) -> None:
+    flag = tmp_path / "flag"
+    slow = {"at": "objects", "does": "slow", "seconds": 100, "flag": str(flag)}
+    source, out = make_input(tmp_path / "in", a={}, slow=slow), tmp_path / "out"
+    process = start(source, out, runner="ray", environment={"RAY_AUTH_MODE": "disabled"})
+    wait_for(flag, 90)
+    time.sleep(1)
+    process.terminate()
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert report(out)["status"] == "interrupted" and "the same command continues" in said
+    calls(out)
+    assert build(source, out) == 0
+    assert calls(out)["objects"] <= 2 and report(out)["clips"]["kept"] == 2
 
 
 @pytest.mark.slow

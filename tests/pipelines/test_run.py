@@ -113,6 +113,22 @@ def test_a_rerun_of_a_finished_run_does_nothing(mixed: tuple[Path, Path], capsys
     assert "nothing was left to do" in capsys.readouterr().out
 
 
+def test_the_status_of_a_running_run_names_its_process(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flag = tmp_path / "flag"
+    slow = {"at": "objects", "does": "slow", "seconds": 60, "flag": str(flag)}
+    source, out = make_input(tmp_path / "in", a={"clips": 1}, slow=slow), tmp_path / "out"
+    process = start(source, out)
+    wait_for(flag)
+    time.sleep(1.5)
+    assert status.main([str(out)]) == 0
+    said = capsys.readouterr().out
+    process.kill()
+    process.communicate()
+    assert f"running (pid {process.pid} on" in said and "1 of 2 done: 1 ok" in said and "clips an hour" in said
+    assert status.main([str(out)]) == 0
+    assert "stopped without a summary" in capsys.readouterr().out
+
+
 def test_the_status_is_read_from_files_alone(mixed: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
     assert status.main([str(mixed[1])]) == 0
     said = capsys.readouterr().out
@@ -271,18 +287,18 @@ import signal
 signal.signal(signal.SIGTERM, _interrupt)
 from tests.pipelines.test_run import build
 from pathlib import Path
-sys.exit(build(Path(sys.argv[1]), Path(sys.argv[2]), run={"workers": 2}))
+sys.exit(build(Path(sys.argv[1]), Path(sys.argv[2]), run={"workers": 2, "runner": sys.argv[3]}))
 """
 
 
-def _start(source: Path, out: Path) -> subprocess.Popen[str]:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
-    return subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, str(source), str(out)], env=environment, stdout=subprocess.PIPE, text=True
-    )
+def start(source: Path, out: Path, *, runner: str = "local", environment: dict[str, str] | None = None) -> subprocess.Popen[str]:
+    """A run in a process of its own."""
+    variables = {**os.environ, **(environment or {}), "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    call = [sys.executable, "-c", SCRIPT, str(source), str(out), runner]
+    return subprocess.Popen(call, env=variables, stdout=subprocess.PIPE, text=True)
 
 
-def _wait_for(path: Path, within_s: float = 30.0) -> None:
+def wait_for(path: Path, within_s: float = 30.0) -> None:
     deadline = time.monotonic() + within_s
     while not path.exists():
         assert time.monotonic() < deadline, f"{path} did not appear"
@@ -294,8 +310,8 @@ def test_an_interrupted_run_continues_where_it_stopped(tmp_path: Path, sent: sig
     flag = tmp_path / "flag"
     slow = {"at": "objects", "does": "slow", "seconds": 60, "flag": str(flag)}
     source, out = make_input(tmp_path / "in", a={"clips": 1}, slow=slow), tmp_path / "out"
-    process = _start(source, out)
-    _wait_for(flag)
+    process = start(source, out)
+    wait_for(flag)
     time.sleep(0.5)
     process.send_signal(sent)
     said, _ = process.communicate(timeout=20)
