@@ -314,7 +314,7 @@ def test_an_interrupted_run_continues_where_it_stopped(tmp_path: Path, sent: sig
     wait_for(flag)
     time.sleep(0.5)
     process.send_signal(sent)
-    said, _ = process.communicate(timeout=20)
+    said, _ = process.communicate(timeout=120)
     if sent != signal.SIGKILL:
         assert process.returncode == 130
         assert report(out)["status"] == "interrupted" and report(out)["clips"]["pending"] == 1
