@@ -12,7 +12,7 @@ from curation.worlds.truth import Truth
 # A published object is a body where their masks are much the same, or where it lies on that body at least (a wheel and its shadow
 # move as their car does, and what is said about them must be true of the car). Otherwise it is nothing: a phantom.
 MIN_IOU = 0.3
-MIN_SHARE = 0.4
+MIN_SHARE = 0.3
 
 
 @dataclass(frozen=True)
