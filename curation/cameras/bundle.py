@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from curation.geometry import rotation_from_vector, skew
 from schemas.camera import Array, Intrinsics
@@ -327,6 +327,7 @@ def adjust(
     baseline_m: float,
     *,
     sigma_px: tuple[float, float] | None = None,
+    trusted: Bool[Array, "p"] | None = None,
     offset_px: float = 0.0,
     solve_offset: bool = False,
     scale: float = 3.0,
@@ -342,6 +343,7 @@ def adjust(
         camera: of the left eye.
         baseline_m: distance of the eyes.
         sigma_px: noise of (u, v) and of d; estimated from the residuals at the start (and once more on the way) if None.
+        trusted: rows that the noise is estimated from; all if None. (Of corners on movers there may be more than of others.)
         offset_px: constant added to the measured disparities (the start value, if it is solved for).
         solve_offset: also solve for it.
         scale: where the robust cost lets go, in sigmas.
@@ -356,7 +358,10 @@ def adjust(
     problem = _Problem(tracks, world_from_camera, camera, baseline_m, solve_offset)
     state = problem.initial(world_from_camera, offset_px)
     fixed = sigma_px is not None
-    sigma = _sigma_of(problem, problem.residuals(state)[0]) if sigma_px is None else np.array([sigma_px[0]] * 2 + [sigma_px[1]])
+    use = np.ones(len(problem.row), bool) if trusted is None else trusted[problem.row]
+    sigma = (
+        _sigma_of(problem, problem.residuals(state)[0], use) if sigma_px is None else np.array([sigma_px[0]] * 2 + [sigma_px[1]])
+    )
     linear = _Linear(problem, state, sigma, scale)
     damping, relax, step_number, refreshed = 1e-4, 1.0, 0, fixed
     while step_number < iterations and damping < 1e6:
@@ -377,7 +382,7 @@ def adjust(
             continue
         state, linear, damping = trial, tried, max(damping / 10, 1e-9)
         if length < 1.0 and not refreshed:
-            sigma, refreshed = _sigma_of(problem, problem.residuals(state)[0]), True
+            sigma, refreshed = _sigma_of(problem, problem.residuals(state)[0], use), True
             linear = _Linear(problem, state, sigma, scale)
         elif length < tolerance:
             break
@@ -386,8 +391,8 @@ def adjust(
     return _result(problem, state, linear, sigma, step_number, covariance)
 
 
-def _sigma_of(problem: _Problem, residual: Array) -> Array:
-    uv, d = robust_sigma(residual[:, :2]), robust_sigma(residual[problem.has_d, 2])
+def _sigma_of(problem: _Problem, residual: Array, use: Array) -> Array:
+    uv, d = robust_sigma(residual[use, :2]), robust_sigma(residual[problem.has_d & use, 2])
     return np.array([max(uv, 0.02)] * 2 + [max(d, 0.02)])
 
 

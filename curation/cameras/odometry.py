@@ -32,6 +32,7 @@ class Odometry:
         tracks: corners over the posed frames (``start`` counts posed frames).
         link_ratio: (G,) share of the points tried that agree with the pose (1 for the first).
         links: (G,) their number.
+        agreed: (P,) share of the frames in which a corner was tried that it agreed with the pose (1 where never tried).
     """
 
     world_from_camera: Float[Array, "g 4 4"]
@@ -39,6 +40,7 @@ class Odometry:
     tracks: Tracks
     link_ratio: Float[Array, "g"]
     links: Array
+    agreed: Float[Array, "p"]
 
 
 @dataclass
@@ -51,6 +53,9 @@ class _Map:
     weight: Array = field(default_factory=lambda: np.zeros(0))
     alive: Array = field(default_factory=lambda: np.zeros(0, bool))
     score: Array = field(default_factory=lambda: np.zeros(0, int))  # frames that it agreed with, less those that it did not
+    tried: Array = field(
+        default_factory=lambda: np.zeros((0, 2), int)
+    )  # frames that it agreed with, frames in which it was tried
 
     def add(self, uv: Array, disparity: Array) -> None:
         count = len(uv)
@@ -60,6 +65,7 @@ class _Map:
         self.weight = np.concatenate([self.weight, np.zeros(count)])
         self.alive = np.concatenate([self.alive, np.ones(count, bool)])
         self.score = np.concatenate([self.score, np.zeros(count, int)])
+        self.tried = np.concatenate([self.tried, np.zeros((count, 2), int)])
 
 
 def fit_pose(
@@ -112,10 +118,15 @@ def _predict(points: Array, camera: Intrinsics, baseline_m: float, turn: Array, 
     return np.stack([u, v, camera.fx * baseline_m / z], axis=1), np.concatenate([-by_ray, by_ray @ skew(h)], axis=2)
 
 
-def fit_motion(points: Array, uvd: Array, camera: Intrinsics, baseline_m: float) -> tuple[Array | None, Array]:
-    """Pose of a frame from world points and their (u, v, d) in it, and which of them agree with it. None if there is none."""
+def fit_motion(
+    points: Array, uvd: Array, camera: Intrinsics, baseline_m: float, least: int = MIN_LINKS
+) -> tuple[Array | None, Array]:
+    """Pose of a frame from world points and their (u, v, d) in it, and which of them agree with it.
+
+    No pose (None) where fewer than ``least`` of them, or too small a share, agree.
+    """
     none = np.zeros(len(points), bool)
-    if len(points) < MIN_LINKS:
+    if len(points) < least:
         return None, none
     vote = _voters(uvd, camera)
     matrix = opencv_camera_matrix(camera.fx, camera.fy, camera.cx, camera.cy)
@@ -133,7 +144,7 @@ def fit_motion(points: Array, uvd: Array, camera: Intrinsics, baseline_m: float)
         return None, none
     fitted = fit_pose(points[agree], uvd[agree], camera, baseline_m, guess, rounds=5)
     agree = _agreeing(points, uvd, camera, fitted)
-    if agree.sum() < MIN_LINKS or agree.mean() < MIN_LINK_RATIO:
+    if agree.sum() < least or agree.mean() < MIN_LINK_RATIO:
         return None, agree
     return fitted, agree
 
@@ -220,7 +231,10 @@ def follow(
         posed[t], anchor = True, t
     if posed.sum() < 2:
         raise Rejected("pose_lost", f"{int(posed.sum())} of {total} frames could be posed")
-    return Odometry(np.stack(poses), posed, _assemble(seen, len(state.alive)), np.array(ratios), np.array(links))
+    tracks = _assemble(seen, len(state.alive))
+    tried = state.tried[tracks.parent]
+    agreed = np.where(tried[:, 1] > 0, tried[:, 0] / np.maximum(tried[:, 1], 1), 1.0)
+    return Odometry(np.stack(poses), posed, tracks, np.array(ratios), np.array(links), agreed)
 
 
 def _pose_frame(
@@ -240,6 +254,7 @@ def _pose_frame(
     every = ok & known
     agree = _agreeing(state.point[rows][every], uvd[every], camera, fitted)
     state.score[rows[every]] = np.clip(state.score[rows[every]] + np.where(agree, 1, -2), -6, 3)
+    state.tried[rows[every]] += np.stack([agree, np.ones(len(agree), bool)], axis=1)
     ratio = float(agree.mean())
     # What was not found at first is looked for again where the pose says it is.
     again = known & ~(ok & valid)
@@ -299,7 +314,7 @@ def reversed_in_time(found: Odometry) -> Odometry:
     length = tracks.uvd.shape[1]
     flipped = Tracks(count - tracks.start - length, tracks.uvd[:, ::-1], tracks.parent).left_aligned()
     ratio, links = np.r_[1.0, found.link_ratio[:0:-1]], np.r_[0, found.links[:0:-1]]
-    return Odometry(inverse(poses[0]) @ poses, found.posed[::-1], flipped, ratio, links)
+    return Odometry(inverse(poses[0]) @ poses, found.posed[::-1], flipped, ratio, links, found.agreed)
 
 
 def _assemble(seen: list[tuple[Array, Array]], count: int) -> Tracks:

@@ -93,22 +93,26 @@ def _static_path(count: int, still: static.Stillness) -> CameraPath:
 
 def _without_misfits(found: Odometry, camera: Intrinsics, baseline_m: float) -> tuple[Tracks, Adjusted]:
     """Adjust once, then drop every corner of which too many measurements disagree with it."""
-    pieces = found.tracks.pieces(_FIRST_PIECE)
+    tracks = found.tracks
+    pieces = tracks.pieces(_FIRST_PIECE)
     if len(pieces) < trust.MIN_LINKS:
         raise Rejected("pose_few_tracks", f"{len(pieces)} corners could be followed, expected at least {trust.MIN_LINKS}")
-    adjusted = adjust(pieces, found.world_from_camera, camera, baseline_m, solve_offset=True, covariance=False, tolerance=0.2)
+    trusted = found.agreed[np.searchsorted(tracks.parent, pieces.parent)] >= 0.5
+    adjusted = adjust(
+        pieces, found.world_from_camera, camera, baseline_m, trusted=trusted, solve_offset=True, covariance=False, tolerance=0.2
+    )
     sigma = np.array([adjusted.sigma_px[0]] * 2 + [adjusted.sigma_px[1]])
     with np.errstate(invalid="ignore"):
         bad = (np.abs(adjusted.residual / sigma) > _MISFIT_SIGMAS).any(axis=2)
-    size = int(found.tracks.parent.max()) + 1
+    size = int(tracks.parent.max()) + 1
     count = np.bincount(pieces.parent, np.isfinite(adjusted.residual[..., 0]).sum(axis=1), minlength=size)
     misfit = np.bincount(pieces.parent, bad.sum(axis=1), minlength=size) > _MISFIT_SHARE * np.maximum(count, 1)
-    return found.tracks.select(~misfit[found.tracks.parent] & (count[found.tracks.parent] > 0)), adjusted
+    return tracks.select(~misfit[tracks.parent] & (count[tracks.parent] > 0)), adjusted
 
 
 def _checked(
     found: Odometry, tracks: Tracks, adjusted: Adjusted, halves: trust.Halves, offset_px: float, offset_sigma_px: float,
-    rival: tuple[float, float], config: CamerasConfig,
+    rival: trust.Rival, config: CamerasConfig,
 ) -> CameraPath:  # fmt: skip
     """Put doubt on the path, refuse it or return it, with the frames that had no pose interpolated."""
     count = len(adjusted.world_from_camera)
@@ -117,7 +121,8 @@ def _checked(
     centers = adjusted.world_from_camera[:, :3, 3]
     length_m = float(np.linalg.norm(np.diff(centers, axis=0), axis=1).sum())
     sigma_m = float(np.sqrt(np.trace(covariance[:, :3, :3], axis1=1, axis2=2).max() / 3))
-    kept = float(np.isfinite(tracks.uvd[..., 0]).sum() / max(np.isfinite(found.tracks.uvd[..., 0]).sum(), 1))
+    agreed = np.isfinite(found.tracks.uvd[found.agreed >= 0.5, :, 0]).sum()
+    kept = float(min(1.0, np.isfinite(tracks.uvd[..., 0]).sum() / max(agreed, 1)))
     links = int(trust.frame_links(tracks, count).min())
     stats: dict[str, Any] = {
         "length_m": length_m,
@@ -127,8 +132,8 @@ def _checked(
         "kept_ratio": kept,
         "min_link_ratio": float(found.link_ratio.min()),
         "min_links": links,
-        "rival_motion": rival[0],
-        "worst_rival_motion": rival[1],
+        "rival_motion": rival.share,
+        "worst_rival_motion": rival.worst,
         "noise_d_px": adjusted.sigma_px[1],
         "offset_px": offset_px,
         "unposed_frames": int((~found.posed).sum()),

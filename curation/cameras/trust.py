@@ -16,9 +16,11 @@ from schemas.config import CamerasConfig
 from schemas.outcome import Rejected
 
 MIN_LINKS = 50
-MAX_RIVAL = 0.5  # over the clip
+MAX_RIVAL = 0.8  # over the clip, of a rival in front of the rest, as movers are
+MAX_RIVAL_BEHIND = 0.25  # of one behind it: it may be the static world itself, and the path that of a mover
 MAX_RIVAL_PAIR = 2.0  # for a while a mover may cover more of the image than the static world, if the clip as a whole is clear
 _EXPLAINED_PX = 2.0  # over a gap of frames: the drift of a track is inside ...
+_RIVAL_GAPS = (3, 10)  # frames
 _DOUBT_PX = 0.3  # ... and what this error of the disparity does to the place where the point is expected
 
 
@@ -64,21 +66,43 @@ def frame_links(tracks: Tracks, frames: int) -> Array:
     return np.bincount(tracks.start[row] + column, minlength=frames - 1)[: frames - 1]
 
 
-def rival_motion(
-    tracks: Tracks, world_from_camera: Float[Array, "t 4 4"], camera: Intrinsics, baseline_m: float, offset_px: float
-) -> tuple[float, float]:
+@dataclass(frozen=True)
+class Rival:
     """How much of the image another rigid motion explains, relative to what the path explains: 0 none, 1 as much.
 
-    A van that fills half of the image is as rigid as the street. Which of the two stands still, no residual can tell; the
-    share of the image over the whole clip is the only witness, and where that is close the path must not be believed.
-
-    Returns:
-        The ratio of the image areas summed over pairs of frames all along the clip, and the largest of a single pair.
+    Attributes:
+        share: ratio of the image areas, summed over pairs of frames all along the clip.
+        worst: the largest ratio of a single pair.
+        behind: the rival's points lie farther away than the path's (median), as a background does behind a mover.
     """
+
+    share: float
+    worst: float
+    behind: bool
+
+
+def rival_motion(
+    tracks: Tracks, world_from_camera: Float[Array, "t 4 4"], camera: Intrinsics, baseline_m: float, offset_px: float
+) -> Rival:
+    """Look for a second rigid motion among the corners that the path does not explain.
+
+    A van that fills half of the image is as rigid as the street. Which of the two stands still, no residual can tell; the
+    share of the image over the whole clip is a witness, and what lies behind what is another. Where they do not speak
+    clearly, the path must not be believed. Near pairs of frames still share the corners that a fast mover covers soon,
+    distant ones tell slow motions apart; the pairs that see more of a rival count.
+    """
+    gaps = [gap for gap in _RIVAL_GAPS if gap + 10 <= len(world_from_camera)] or _RIVAL_GAPS[:1]
+    found = [_rival_at(tracks, world_from_camera, camera, baseline_m, offset_px, gap) for gap in gaps]
+    return max(found, key=lambda rival: rival.share)
+
+
+def _rival_at(
+    tracks: Tracks, world_from_camera: Array, camera: Intrinsics, baseline_m: float, offset_px: float, gap: int
+) -> Rival:
     count = len(world_from_camera)
-    gap = min(10, count - 1)
-    areas, rivals = [], []
-    for s in range(0, count - gap, max(1, gap // 2)):
+    gap = min(gap, count - 1)
+    areas, rivals, depths, rival_depths = [], [], [], []
+    for s in range(0, count - gap, max(1, min(5, gap))):
         column_s, column_t = s - tracks.start, s + gap - tracks.start
         rows = np.flatnonzero((column_s >= 0) & (column_t < tracks.uvd.shape[1]))
         before, after = tracks.uvd[rows, column_s[rows]], tracks.uvd[rows, column_t[rows]]
@@ -92,12 +116,16 @@ def rival_motion(
             tolerance = _EXPLAINED_PX + np.linalg.norm(seen_nearer - seen, axis=1)
             explained = np.linalg.norm(seen - after[:, :2], axis=1) < tolerance
         areas.append(_cells(before[explained], camera))
+        depths.append(points[explained, 2])
         other, rival = ~explained, 0
-        if _cells(before[other], camera) > 0.2 * areas[-1]:
-            agree = fit_motion(points[other], after[other], camera, baseline_m)[1]
+        if _cells(before[other], camera) > 0.1 * areas[-1]:
+            agree = fit_motion(points[other], after[other], camera, baseline_m, least=15)[1]
             rival = _cells(before[other][agree], camera)
+            rival_depths.append(points[other][agree, 2])
         rivals.append(rival)
-    return sum(rivals) / max(sum(areas), 1), max(r / max(a, 1) for r, a in zip(rivals, areas, strict=True))
+    share, worst = sum(rivals) / max(sum(areas), 1), max(r / max(a, 1) for r, a in zip(rivals, areas, strict=True))
+    far = np.concatenate([np.zeros(0), *rival_depths])
+    return Rival(share, worst, bool(len(far) and np.median(far) > np.median(np.concatenate(depths))))
 
 
 def _cells(points: Array, camera: Intrinsics) -> int:
@@ -114,7 +142,7 @@ def veto(
     link_ratio: float,
     kept_ratio: float,
     links: int,
-    rival: tuple[float, float],
+    rival: Rival,
 ) -> None:
     """Refuse a path that its own evidence does not carry.
 
@@ -124,7 +152,7 @@ def veto(
         error_m: truth-free error estimate (largest split-half difference).
         sigma_m: largest position sigma, calibrated.
         link_ratio: least share of a frame's corners that agreed with its pose.
-        kept_ratio: share of the corners that the adjustment explains.
+        kept_ratio: share of what agreed with the front end's poses that the adjustment explains too.
         links: least number of corners shared by two consecutive frames.
         rival: see ``rival_motion``.
 
@@ -136,14 +164,15 @@ def veto(
     if min(link_ratio, kept_ratio) < config.min_inlier_ratio:
         raise Rejected(
             "pose_outliers",
-            f"the path explains {link_ratio:.2f} of the corners of its worst frame and {kept_ratio:.2f} of all, "
+            f"the path explains {link_ratio:.2f} of the corners of its worst frame, the adjustment {kept_ratio:.2f} of those, "
             f"expected {config.min_inlier_ratio:.2f}",
         )
-    if rival[0] > MAX_RIVAL or rival[1] > MAX_RIVAL_PAIR:
+    most = MAX_RIVAL_BEHIND if rival.behind else MAX_RIVAL
+    if rival.share > most or rival.worst > MAX_RIVAL_PAIR:
         raise Rejected(
             "pose_ambiguous",
-            f"a second rigid motion explains {rival[0]:.2f} of the image area that the path explains ({rival[1]:.2f} at worst), "
-            f"expected at most {MAX_RIVAL:.2f} ({MAX_RIVAL_PAIR:.2f})",
+            f"a second rigid motion {'behind' if rival.behind else 'before'} the rest explains {rival.share:.2f} of the area "
+            f"that the path explains ({rival.worst:.2f} at worst), expected at most {most:.2f} ({MAX_RIVAL_PAIR:.2f})",
         )
     limit = max(config.max_relative_error * length_m, config.max_error_m)
     if not (error_m <= limit and sigma_m <= limit):
