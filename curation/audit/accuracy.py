@@ -3,112 +3,20 @@
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter, defaultdict
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
-from curation.audit.answers import NUMERIC_KINDS, OBJECT_KINDS, along_axis, true_answer, true_label
+from curation.audit.answers import OBJECT_KINDS, along_axis, true_answer
 from curation.audit.matching import MIN_IOU, Match, eligible_movers, match_objects
-from curation.audit.naming import VERDICTS, judge_description
+from curation.audit.naming import VERDICTS
 from curation.audit.published import PublishedClip, Row
-from curation.audit.trajectories import STATIC_M, camera_errors, coverage, track_errors
+from curation.audit.trajectories import camera_errors, coverage, track_errors
+from curation.audit.verdicts import Verdict, judge
 from curation.worlds.truth import Truth
-
-_LENGTH = re.compile(r"([-+]?\d+(?:\.\d+)?)\s*(mm|cm|m|km)?\b")
-_METRES = {"mm": 1e-3, "cm": 1e-2, "m": 1.0, "km": 1e3, None: 1.0}
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What became of one question.
-
-    Attributes:
-        right: the labelled option is the true one.
-        problem: "" or why it is no fair question: "phantom" (its object is nothing), "parked" (its object never moves),
-            "static_camera" (a motion of the camera is asked about, and there was none).
-        measured, sigma: of the fact behind it, metres; None where it has none.
-        truth: the true value, metres; None for a phantom.
-        labelled, true_option: texts of the options.
-        error: |measured - truth|, metres.
-    """
-
-    id: str
-    source: str
-    kind: str
-    object_id: str
-    body: str
-    frame_i: int
-    frame_j: int
-    right: bool
-    problem: str
-    measured: float | None
-    sigma: float | None
-    truth: float | None
-    labelled: str
-    true_option: str
-    error: float | None
-
-
-def length_of(option: str) -> float:
-    """Metres that an option states, such as "1.30 m" or "45 cm".
-
-    Raises:
-        ValueError: the option states no length.
-    """
-    found = _LENGTH.search(option)
-    if not found:
-        raise ValueError(f"expected an option with a length such as '1.30 m', got {option!r}")
-    return float(found[1]) * _METRES[found[2]]
-
-
-def judge(
-    question: Row,
-    clip: PublishedClip,
-    truth: Truth,
-    matches: dict[str, Match],
-    label_of: Callable[[Row, str], str],
-    still_m: float,
-) -> Verdict:
-    """Whether one question's labelled option is the true one. ``label_of(question, option)`` gives an option's label."""
-    kind, object_id = question["kind"], question["object_id"] or ""
-    frames = clip.source_frames
-    i, j = frames[question["frame_i"]], frames[question["frame_j"]]
-    match = matches.get(object_id)
-    body = match.body if match else None
-    labelled = question["options"][ord(question["answer"]) - ord("A")]
-    fact = next((f for f in clip.facts if f["fact_id"] in (question["fact_ids"] or [])), None)
-    measured, sigma = (fact["value"], fact["sigma"]) if fact else (question["answer_value"], None)
-    problem, true_option, value = "", "", None
-    if kind in OBJECT_KINDS and body is None:
-        problem = "phantom"
-    else:
-        if kind in OBJECT_KINDS and match is not None and not match.is_mover:
-            problem = "parked"
-        elif kind not in OBJECT_KINDS and true_answer("camera_distance", truth, None, i, j).value < STATIC_M:
-            problem = "static_camera"
-        answer = true_answer(kind, truth, body, i, j)
-        value = answer.value
-        if kind in NUMERIC_KINDS:
-            distances = [abs(length_of(option) - value) for option in question["options"]]
-            true_option = question["options"][int(np.argmin(distances))]
-        else:
-            labels = {label_of(question, option): option for option in question["options"]}
-            true_option = labels.get(true_label(kind, answer, list(labels), still_m), "")
-            said = label_of(question, labelled)
-            if kind == "camera_direction" and fact and fact["label"]:
-                value = along_axis(answer, fact["label"])
-            elif kind == "camera_direction" and said in ("right", "left", "down", "up", "forward", "backward"):
-                value = along_axis(answer, said)
-    error = abs(measured - value) if measured is not None and value is not None else None
-    name = truth.names[body] if body is not None else ""
-    return Verdict(
-        question["id"], clip.row["source"], kind, object_id, name, question["frame_i"], question["frame_j"],
-        labelled == true_option and problem != "static_camera", problem, measured, sigma, value, labelled, true_option, error,
-    )  # fmt: skip
 
 
 def fact_errors(clip: PublishedClip, truth: Truth, matches: dict[str, Match]) -> list[tuple[str, bool, float]]:
@@ -220,6 +128,7 @@ def _by_kind(verdicts: list[Verdict]) -> dict[str, Any]:
             "asked": len(group),
             "right": sum(v.right for v in group),
             "accuracy": sum(v.right for v in group) / len(group) if group else None,
+            "sound": sum(v.sound for v in group),
             "accuracy_low_95": wilson_low(sum(v.right for v in group), len(group)),
             "phantom": sum(v.problem == "phantom" for v in group),
             "parked": sum(v.problem == "parked" for v in group),
@@ -235,8 +144,6 @@ def _clip_row(
     eligible = eligible_movers(clip, truth) if clip.poses() is not None else []  # no object is measured without a scale
     found = {m.body for m in matches.values() if m.body is not None}
     asked = {matches[v.object_id].body for v in own if v.object_id in matches}
-    asked_ids = {v.object_id for v in own}
-    texts = {row["object_id"]: row["description"] or "" for row in clip.objects if row["object_id"] in asked_ids}
     bodies = Counter(m.body for m in matches.values() if m.body is not None)
     return {
         "source": clip.row["source"],
@@ -248,12 +155,13 @@ def _clip_row(
         "parked": sorted(m.object_id for m in matches.values() if m.body is not None and not m.is_mover),
         "jumped": sorted(m.object_id for m in matches.values() if m.body is not None and m.purity < 0.9),
         "partial": sorted(m.object_id for m in matches.values() if m.body is not None and m.iou < MIN_IOU),
+        "loose": sorted(m.object_id for m in matches.values() if m.body is not None and m.share < 0.5),
         "fragments": sum(n - 1 for n in bodies.values()),
         "movers": len(eligible),
         "movers_found": sum(b in found for b in eligible),
         "movers_asked": sum(b in asked for b in eligible),
         "missed": [truth.names[b] for b in eligible if b not in found],
-        "descriptions": {name: judge_description(text, clip, truth, matches[name]) for name, text in texts.items()},
+        "descriptions": {v.object_id: v.description for v in own if v.description},
         "iou": {m.object_id: round(m.iou, 4) for m in matches.values()},
         "path": {k: v for k, v in path.items() if k != "z"} if path else None,
     }
@@ -272,6 +180,7 @@ def _movers(rows: list[Row]) -> dict[str, Any]:
         "parked": sum(len(r["parked"]) for r in rows),
         "jumped": sum(len(r["jumped"]) for r in rows),
         "partial": sum(len(r["partial"]) for r in rows),
+        "loose": sum(len(r["loose"]) for r in rows),
         "fragments": sum(r["fragments"] for r in rows),
     }
 

@@ -7,10 +7,11 @@ import json
 import numpy as np
 import pytest
 
-from curation.audit.accuracy import length_of, wilson_low
+from curation.audit.accuracy import wilson_low
 from curation.audit.answers import true_answer, true_label
 from curation.audit.published import seen_by
 from curation.audit.trajectories import align, coverage
+from curation.audit.verdicts import length_of
 from curation.geometry import pose, rotation_from_vector
 from curation.worlds.truth import save_truth
 from pipelines.audit import audit, main
@@ -56,7 +57,8 @@ def test_a_perfect_run_passes(tmp_path):
     run.ask("object_camera_lateral", 0, 20, ["To the left", "To the right"], "A", -1.0, object_id="obj_1", label="left")
     report = _report(run, tmp_path)
     assert report["questions"]["all"] | {"accuracy_low_95": None} == {
-        "asked": 4, "right": 4, "accuracy": 1.0, "accuracy_low_95": None, "phantom": 0, "parked": 0, "static_camera": 0,
+        "asked": 4, "right": 4, "sound": 4, "accuracy": 1.0, "accuracy_low_95": None,
+        "phantom": 0, "parked": 0, "static_camera": 0,
     }  # fmt: skip
     assert report["wrong"] == []
     movers = report["movers"]
@@ -100,7 +102,7 @@ def test_parked_and_phantom_objects_are_told_apart(tmp_path):
     assert problems == {parked: "parked", phantom: "phantom"}
     assert report["questions"]["object_distance"]["parked"] == 1
     assert report["questions"]["object_camera_lateral"] | {"accuracy_low_95": 0} == {
-        "asked": 1, "right": 0, "accuracy": 0.0, "accuracy_low_95": 0, "phantom": 1, "parked": 0, "static_camera": 0,
+        "asked": 1, "right": 0, "sound": 0, "accuracy": 0.0, "accuracy_low_95": 0, "phantom": 1, "parked": 0, "static_camera": 0,
     }  # fmt: skip
     (clip,) = report["clips"]
     assert clip["parked"] == ["obj_3"] and clip["phantoms"] == ["obj_4"]
@@ -142,6 +144,8 @@ def test_a_description_is_judged_by_its_colour_and_its_place(tmp_path, words, ve
     run.ask("object_distance", 0, 20, LENGTHS, "B", 1.0, object_id="obj_1")
     report = _report(run, tmp_path)
     assert report["clips"][0]["descriptions"] == {"obj_1": verdict} and report["descriptions"][verdict] == 1
+    assert report["questions"]["all"]["right"] == 1
+    assert report["questions"]["all"]["sound"] == (verdict in ("fits", "unjudged"))
 
 
 @pytest.mark.parametrize(
@@ -251,7 +255,7 @@ def test_the_command_fails_on_wrong_labels_and_writes_every_number(tmp_path, cap
     folder, worlds = run.write(tmp_path)
     assert main(["--truth", str(worlds), str(folder)]) == 1
     text = capsys.readouterr().out
-    assert "1 of 1 labels are wrong" in text and "4.00 m" in text
+    assert "of 1 questions 1 labels are wrong" in " ".join(text.split()) and "4.00 m" in text
     written = json.loads((folder / "audit.json").read_text())
     assert written["questions"]["all"]["accuracy"] == 0.0 and written["failures"]
     assert main(["--truth", str(worlds), "--min-accuracy", "0", str(folder)]) == 0
