@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
 from curation.objects.candidates import find_candidates
 from curation.objects.measure import measure_tracks
 from curation.objects.publish import mask_share, publish
@@ -41,6 +43,11 @@ def find_moving_objects(
     candidates = find_candidates(measured)
     accepted = [c for c in candidates if not c.refused]
     tracks = [publish(measured, frames, path, c, accepted, seed) for c in accepted]
-    found = [t for t in tracks if t is not None and mask_share(t) >= GATES.frame_share]
+    found = [t for t in tracks if t is not None and mask_share(t) >= GATES.frame_share and _points(t) >= GATES.points]
     found.sort(key=lambda t: -mask_share(t))
     return [replace(t, object_id=f"obj_{i + 1}") for i, t in enumerate(found[: config.max_objects])]
+
+
+def _points(track: ObjectTrack) -> float:
+    """How many of its points were measured in the median frame in which it is visible."""
+    return float(np.median(track.num_points[track.visible]))

@@ -32,6 +32,8 @@ class Gates:
         carried_share: share of its comparable tracks whose pixels moved with it; carried_count: and their number.
         surface_share: largest share of its tracks that may lie on a still surface (its shadow).
         tracks: least number of tracks; frame_share: least share of the frame its mask covers (largest frame).
+        points: least number of its points in the median frame in which it is published. Fewer are a wheel, a shin or a rim:
+            the mask that they vote for is mostly background.
     """
 
     displacement_m: float = 0.12
@@ -43,6 +45,7 @@ class Gates:
     surface_share: float = 0.65
     tracks: int = 20
     frame_share: float = 0.003
+    points: int = 20
 
 
 GATES = Gates()
