@@ -22,6 +22,7 @@ from schemas.outcome import Failed
 _POOLS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "OPENCV_FOR_THREADS_NUM")
 WORKER_ENV = dict.fromkeys(_POOLS, "1") | {"JE_ARROW_MALLOC_CONF": "background_thread:false"}  # Arrow's thread
 _GRACE_S = 30.0
+_START_S = 600.0  # imports take seconds, minutes from a cold network disk
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,7 @@ class Host:
             start_new_session=True,  # the terminal's Ctrl-C is for the parent, which then closes its hosts
             env={**os.environ, **WORKER_ENV, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
         )
-        self._read(120.0)
+        self._read(_START_S)
 
     def _write(self, data: bytes) -> None:
         assert self._process is not None and self._process.stdin is not None

@@ -11,6 +11,7 @@ MASK = "***"
 _SECRET = re.compile(r"(^|_)(key|token|secret|password|passwd|credentials?)s?$|api_?key|(^|_)auth(_|$)", re.IGNORECASE)
 _HARMLESS = re.compile(r"^(max|min|num)_")  # max_tokens is a number, not a token
 _LEAST_LENGTH = 6
+_LEAST_ENVIRONMENT_LENGTH = 12  # below are modes and names (RAY_AUTH_MODE=token), not secrets
 
 
 def is_secret(key: str) -> bool:
@@ -38,7 +39,7 @@ def secrets_of(value: Any, key: str = "") -> set[str]:
 
 def environment_secrets() -> set[str]:
     """The values of this process's environment variables whose names say that they are secret."""
-    return {value for name, value in os.environ.items() if is_secret(name) and len(value) >= _LEAST_LENGTH}
+    return {value for name, value in os.environ.items() if is_secret(name) and len(value) >= _LEAST_ENVIRONMENT_LENGTH}
 
 
 def scrub(text: str, secrets: Iterable[str]) -> str:

@@ -75,8 +75,7 @@ class Job:
 def find_sources(job: Job) -> tuple[list[Source], list[Loss]]:
     """Scan the input. An input whose files have not changed (paths, sizes, times) is not hashed again."""
     cache = Ledger(job.output).root / "scan.json"
-    version = importlib.import_module(job.line).PLAN_VERSION
-    signature = fingerprint(_listing(job.input_root), version, job.config.video.model_dump(mode="json"))
+    signature = fingerprint(_listing(job.input_root), importlib.import_module(job.line).plan_print(job.config))
     if cache.exists():
         known = json.loads(cache.read_text(encoding="utf-8"))
         if known["signature"] == signature:
@@ -120,9 +119,9 @@ def make_plan(job: Job, runner: Runner, *, retry_failed: bool, watch: Callable[[
     """Find the sources and cut them into clips, in child processes; what the ledger knows is not cut again."""
     ledger, config = Ledger(job.output), job.config
     sources, losses = find_sources(job)
-    version = importlib.import_module(job.line).PLAN_VERSION
+    how = importlib.import_module(job.line).plan_print(config)
     keyed = {source_key(source): source for source in sources}
-    prints = {key: fingerprint(key, version, config.video.model_dump(mode="json")) for key in keyed}
+    prints = {key: fingerprint(key, how) for key in keyed}
     tasks = []
     for key, source in keyed.items():
         record = ledger.read("source", key)

@@ -20,7 +20,7 @@ from schemas import tables
 from schemas.clip import ClipSpec, Source
 from schemas.config import Config, VideoConfig
 
-PLAN_VERSION = 1  # raised when ``plan_clips`` cuts other clips out of the same source
+PLAN_VERSION = 1  # raised when other clips come out of the same source for a reason that is not in the video room
 
 
 def scan(input_root: Path, config: VideoConfig) -> Any:
@@ -197,10 +197,21 @@ PRELOAD = (
 
 @functools.cache
 def _code_of(room: str) -> str:
-    """Hash of the code and the data files of one room: what a stage gives depends on them as much as on the pixels."""
-    folder = Path(__file__).resolve().parent.parent / "curation" / room
-    files = sorted(path for path in folder.rglob("*") if path.suffix in {".py", ".yaml", ".jinja"})
-    return fingerprint([(path.relative_to(folder).as_posix(), path.read_text(encoding="utf-8")) for path in files])
+    """Hash of the code and the data files of one room: what a stage gives depends on them as much as on the pixels.
+
+    ``"."`` stands for what all rooms use.
+    """
+    root = Path(__file__).resolve().parent.parent / "curation"
+    if room == ".":
+        files = [*sorted(root.glob("*.py")), root / "shards" / "products.py", root / "shards" / "rows.py"]
+    else:
+        files = sorted(path for path in (root / room).rglob("*") if path.suffix in {".py", ".yaml", ".jinja"})
+    return fingerprint([(path.relative_to(root).as_posix(), path.read_text(encoding="utf-8")) for path in files])
+
+
+def plan_print(config: Config) -> str:
+    """Hash of what finding sources and cutting clips depends on, besides the input."""
+    return fingerprint(PLAN_VERSION, _code_of("video"), config.video.model_dump(mode="json"))
 
 
 def fingerprints(spec: ClipSpec, config: Config, stages: tuple[Stage, ...], selection: str = "") -> dict[str, str]:
@@ -214,7 +225,7 @@ def fingerprints(spec: ClipSpec, config: Config, stages: tuple[Stage, ...], sele
         sections = {name: values[name] for name in stage.sections}
         upstream = [out[name] for name in stage.upstream]
         source = [spec.clip_id, list(spec.source.assumed), selection if stage.after_selection else ""]
-        code = [_code_of(room) for room in stage.rooms]
+        code = [_code_of(room) for room in (*stage.rooms, ".")] if stage.rooms else []
         columns = [tables.PUBLISHED[name].to_string() for name in stage.writes]
         out[stage.name] = fingerprint(source, config.seed, stage.name, stage.version, sections, upstream, columns, code)
     return out

@@ -24,6 +24,7 @@ from curation.shards.products import ClipInfo, fact_row
 from curation.shards.rows import camera_rows, object_rows, track_rows
 from pipelines.clip import Clip
 from pipelines.files import replacing, write_json
+from pipelines.ledger import fingerprint
 from pipelines.stages import Stage
 from schemas import run_folder as names
 from schemas import tables
@@ -34,7 +35,6 @@ from schemas.outcome import Rejected
 from schemas.track import Description, Fact, ObjectTrack
 
 PRELOAD = ("tests.pipelines.fakes", "pipelines.clip_task", "curation.shards.writer", "pandas")
-PLAN_VERSION = 1
 FRAMES = 6
 
 
@@ -56,6 +56,10 @@ def scan(root: Path, config: VideoConfig) -> _Found:
 class _Plan:
     clips: list[ClipSpec]
     refused: list[tuple[str, Rejected]]
+
+
+def plan_print(config: Config) -> str:
+    return fingerprint(config.video.model_dump(mode="json"))
 
 
 def plan_clips(source: Source, config: VideoConfig) -> _Plan:
@@ -86,6 +90,11 @@ def _misbehave(wish: dict[str, Any], stage: str) -> None:
         raise Rejected("too_dull", "nothing happens")
     if does == "error":
         raise ValueError("broken in the usual way")
+    if does == "leak":
+        raise ValueError(f"401 Unauthorized for {os.environ['SOME_API_KEY']}")
+    if does == "leak_and_abort":
+        print("key", os.environ["SOME_API_KEY"], flush=True)
+        os.abort()
     if does == "segfault":
         ctypes.string_at(0)
     if does == "abort":

@@ -207,6 +207,21 @@ def test_a_clip_that_recovers_leaves_quarantine(tmp_path: Path) -> None:
     assert pq.read_table(tmp_path / "out" / "quarantine.parquet").num_rows == 0
 
 
+def test_secrets_reach_no_file_and_no_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    secret = "sk-0123456789abcdef"
+    monkeypatch.setenv("SOME_API_KEY", secret)
+    source = make_input(tmp_path / "in", a={"at": "cameras", "does": "leak"}, b={"at": "objects", "does": "leak_and_abort"})
+    command = ["--set", f"llm.url=https://host/?key={secret}"]
+    assert build(source, tmp_path / "out", run={"max_failure_rate": 1.0}, command=command) == 0
+    said = capsys.readouterr()
+    assert "401 Unauthorized for ***" in said.out and "last output: key ***" in said.out
+    assert secret not in said.out + said.err
+    for file in (tmp_path / "out").rglob("*"):
+        assert not file.is_file() or secret.encode() not in file.read_bytes(), file
+
+
 def test_too_many_failures_fail_the_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = make_input(tmp_path / "in", good={}, broken={"at": "cameras", "does": "error"})
     assert build(source, tmp_path / "out", run={"max_failure_rate": 0.4}) == 1
