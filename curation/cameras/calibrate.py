@@ -10,13 +10,14 @@ from jaxtyping import Float
 from curation.cameras.bundle import Adjusted
 from schemas.camera import Array
 
-# True error over formal sigma, measured on rendered worlds.
-POSITION_INFLATION = 1.5
-ROTATION_INFLATION = 1.5
+# True error over formal sigma, measured on rendered worlds (91 clips: with these values 0.74 / 0.95 of the position errors
+# lie within 1 / 2 sigma, 0.75 / 0.96 of the rotation errors; on the clips that nothing was chosen on, 0.69 / 0.95).
+POSITION_INFLATION = 1.4
+ROTATION_INFLATION = 1.6
 
 # Bias of the tracker's disparities that no clip shows in its residuals, pixels, and the share of an applied offset that
 # the path may still carry. They scale the whole path.
-BIAS_PX = 0.012
+BIAS_PX = 0.02
 _BIAS_SHARE = 0.1
 
 MIN_OFFSET_PX = 0.1  # a smaller offset is not told from the tracker's own bias
