@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+EXTRAS := dev,models,onnx,publish,train
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-fast quality bench audit lock clean
@@ -20,19 +21,24 @@ setup: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,onnx,publish,train]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	touch $(STAMP)
+
+# What tests of publishing, training and learned models need besides: a CPU build of torch is the heaviest of it.
+$(STAMP)-extras: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[$(EXTRAS)]"
+	touch $@
 
 demo: setup
 	$(BIN)/python -m pipelines.demo
 
-test: setup
+test: $(STAMP)-extras
 	$(BIN)/python -m pytest
 
-test-fast: setup
+test-fast: $(STAMP)-extras
 	$(BIN)/python -m pytest -m "not slow"
 
-quality: setup
+quality: $(STAMP)-extras
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -48,7 +54,7 @@ audit: setup
 # Resolved in an empty environment, so that nothing installed by hand slips in.
 lock:
 	rm -rf build && $(PYTHON) -m venv build/lock
-	build/lock/bin/python -m pip install --quiet ".[dev]"
+	build/lock/bin/python -m pip install --quiet ".[$(EXTRAS),rerun]"
 	echo "# Exact versions of everything that make setup installs; made by: make lock" > constraints.txt
 	build/lock/bin/python -m pip freeze --exclude mllm4d-data-factory >> constraints.txt
 	rm -rf build
