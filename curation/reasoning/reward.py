@@ -25,10 +25,18 @@ PAPER_WEIGHTS: Weights = (0.5, 0.2, 0.15, 0.15)
 """The same as in the paper."""
 
 _STRICT = {who: re.compile(rf"{who} Center:\s*(\[.*?\])") for who in ("Camera", "Object")}
-_TOLERANT = {
-    who: re.compile(rf"{who}[ _]cent(?:er|re)[*_`]*\s*[:=][*_`\s]*([\[(][^\n]*[\])]|null|none|n/a)", re.IGNORECASE)
+_LABEL = {
+    who: re.compile(rf"{who}[ _]?cent(?:er|re)[*_`]*(?:\s*\([^()\n]{{0,20}}\))?[*_`]*\s*[:=]", re.IGNORECASE)
     for who in ("Camera", "Object")
 }
+_TOLERANT = {
+    who: re.compile(label.pattern + r"[*_`\s]*([\[(][\[(\s]*[^\[\]()]{0,200}[\])]|null|none|n/a)", re.IGNORECASE)
+    for who, label in _LABEL.items()
+}
+_LETTER = re.compile(
+    r"\W*(?:(?:the )?(?:correct |right )?(?:answer|option|choice)(?: is)?\W+)?([A-Z])(?![A-Za-z'])", re.IGNORECASE
+)
+_FAR_M = 1e12  # farther is no position; NaN and infinity fail the comparison too
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 
 
@@ -61,16 +69,17 @@ def reward(
         object_center: likewise.
         weights: of accuracy, format, camera, object.
         parser: ``strict`` reads as the public code does (line by line; one malformed list empties its kind);
-            ``tolerant`` also reads bold labels, units, round brackets and nested lists: a slip of form is no wrong state.
+            ``tolerant`` also reads bold labels, units, round brackets, nested and broken lists, and a letter in other words
+            ("(a)", "Option A"): a slip of form is no wrong state. On well-formed text both give the same.
     """
     thinking = _between(response, "thinking")
     letter = _between(response, "answer")
     accuracy = float((letter or "").strip() == answer)
     if parser == "tolerant" and letter is not None:
-        found = re.match(r"\W*([A-Z])\b", letter.strip())
-        accuracy = float(found is not None and found[1] == answer)
+        found = _LETTER.match(letter)
+        accuracy = float(found is not None and found[1].upper() == answer)
     text = thinking if thinking is not None else response
-    named = all(re.search(f"{who} Center:", text) for who in ("Camera", "Object"))
+    named = all(f"{who} Center:" in text or (parser == "tolerant" and _LABEL[who].search(text)) for who in ("Camera", "Object"))
     form = 0.5 * (thinking is not None and letter is not None) + 0.4 * named + 0.1 * (len((thinking or "").strip()) > 20)
     camera = centre_score(read_centers(text, "Camera", parser), camera_center)
     obj = centre_score(read_centers(text, "Object", parser), object_center)
@@ -82,16 +91,10 @@ def read_centers(
     text: str, who: Literal["Camera", "Object"], parser: Literal["strict", "tolerant"] = "strict"
 ) -> list[list[float]]:
     """The centres that a text states, in order, nulls left out."""
-    centers: list[list[float]] = []
-    for line in text.splitlines():
-        for found in (_STRICT if parser == "strict" else _TOLERANT)[who].findall(line):
-            values = _strict_list(found) if parser == "strict" else _tolerant_list(found)
-            if values is None:
-                if parser == "strict":
-                    return []
-                continue
-            centers.append(values)
-    return centers
+    if parser == "tolerant":
+        return [values for found in _TOLERANT[who].findall(text) if (values := _tolerant_list(found)) is not None]
+    found = [_strict_list(stated) for line in text.splitlines() for stated in _STRICT[who].findall(line)]
+    return [] if None in found else [values for values in found if values is not None]
 
 
 def centre_score(stated: Sequence[Sequence[float]], truth: Centers) -> float:
@@ -112,10 +115,10 @@ def _between(response: str, tag: str) -> str | None:
 def _strict_list(text: str) -> list[float] | None:
     try:
         values: Any = json.loads(text)
-    except json.JSONDecodeError:
+    except ValueError:  # JSONDecodeError is one; so is an integer of more digits than Python reads
         return None
     good = isinstance(values, list) and len(values) == 3
-    good = good and all(isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v) for v in values)
+    good = good and all(isinstance(v, int | float) and not isinstance(v, bool) and abs(v) < _FAR_M for v in values)
     return [float(v) for v in values] if good else None
 
 
@@ -123,4 +126,4 @@ def _tolerant_list(text: str) -> list[float] | None:
     if text[0] not in "[(":
         return None
     values = [float(number) for number in _NUMBER.findall(text)]
-    return values if len(values) == 3 else None
+    return values if len(values) == 3 and all(abs(v) < _FAR_M for v in values) else None
