@@ -85,10 +85,54 @@ class DepthConfig(Section):
 class ObjectsConfig(Section):
     """Moving objects."""
 
-    backend: Literal["motion"] = "motion"
-    """What finds and outlines objects."""
+    backend: Literal["motion", "onnx", "sam3", "grounded_sam2", "edgetam"] = "motion"
+    """``motion`` finds and outlines what moves by geometry alone. The others add a model that names it and sharpens its outline
+    (see docs/backends.md); what moves stays geometry's decision. ``onnx`` runs on a CPU, the others want a GPU."""
     max_objects: int = 8
     """Largest number of objects kept per clip."""
+    weights: str = ""
+    """The model: for ``onnx`` a detector's file or URL; for the others a folder or a Hugging Face id, empty for the usual one."""
+    weights_sha256: str = ""
+    """Checksum that ``weights`` must have; a URL needs it."""
+    segmenter: str = ""
+    """``onnx``: file or URL of a semantic segmentation model that turns boxes into masks; empty does without."""
+    segmenter_sha256: str = ""
+    """Checksum that ``segmenter`` must have; a URL needs it."""
+    detector: str = ""
+    """``grounded_sam2``, ``edgetam``: folder or Hugging Face id of the Grounding DINO that finds the prompts; empty for the usual."""
+    prompts: tuple[str, ...] = ("person", "car", "truck", "bus", "bicycle", "motorcycle", "dog", "cat", "horse", "bird", "ball")
+    """What ``sam3``, ``grounded_sam2`` and ``edgetam`` look for, unless ``naming.entities`` asks a model per clip."""
+    least_score: float = Field(default=0.35, ge=0, le=1)
+    """A model's detections that are less sure than this are not used."""
+    device: str = "auto"
+    """``cuda``, ``cuda:1``, ``mps``, ``cpu``; ``auto`` takes a GPU where there is one."""
+    batch: int = Field(default=8, ge=1)
+    """Frames (detectors) or objects (trackers) that a model is given at once; halved where the memory does not suffice."""
+    compile: bool = False
+    """Compile the models (``torch.compile``): pays from some dozens of clips per worker on."""
+
+
+class NamingConfig(Section):
+    """Words for objects from a video model behind an OpenAI-compatible endpoint. Without one, classes and geometry serve."""
+
+    endpoint: str = ""
+    """Base URL of the endpoint, such as ``http://localhost:8000/v1``; empty asks nobody."""
+    model: str = ""
+    """Name of the model that the endpoint serves."""
+    api_key_env: str = "OPENAI_API_KEY"
+    """Environment variable that holds the key. The key itself stands in no file."""
+    entities: bool = True
+    """Ask which things act in a clip, and look for these in place of ``objects.prompts``."""
+    regions: bool = True
+    """Ask for a description of every object from crops in which it is outlined."""
+    frames: int = Field(default=8, ge=1, le=64)
+    """Frames of the clip that the question about entities shows."""
+    crops: int = Field(default=3, ge=1, le=16)
+    """Crops that the question about one object shows."""
+    timeout_s: float = Field(default=60.0, gt=0)
+    """Wall time of one request."""
+    attempts: int = Field(default=4, ge=1)
+    """Requests that are made before an answer is given up; the words then come from classes and geometry."""
 
 
 class RelationsConfig(Section):
@@ -201,6 +245,7 @@ class Config(Section):
     cameras: CamerasConfig = CamerasConfig()
     depth: DepthConfig = DepthConfig()
     objects: ObjectsConfig = ObjectsConfig()
+    naming: NamingConfig = NamingConfig()
     relations: RelationsConfig = RelationsConfig()
     questions: QuestionsConfig = QuestionsConfig()
     reasoning: ReasoningConfig = ReasoningConfig()

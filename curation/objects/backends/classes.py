@@ -1,0 +1,51 @@
+"""Class names that detectors use, and which of them may name something that moves."""
+
+from __future__ import annotations
+
+COCO = tuple(
+    "person,bicycle,car,motorcycle,airplane,bus,train,truck,boat,traffic light,fire hydrant,stop sign,parking meter,bench,"
+    "bird,cat,dog,horse,sheep,cow,elephant,bear,zebra,giraffe,backpack,umbrella,handbag,tie,suitcase,frisbee,skis,snowboard,"
+    "sports ball,kite,baseball bat,baseball glove,skateboard,surfboard,tennis racket,bottle,wine glass,cup,fork,knife,spoon,"
+    "bowl,banana,apple,sandwich,orange,broccoli,carrot,hot dog,pizza,donut,cake,chair,couch,potted plant,bed,dining table,"
+    "toilet,tv,laptop,mouse,remote,keyboard,cell phone,microwave,oven,toaster,sink,refrigerator,book,clock,vase,scissors,"
+    "teddy bear,hair drier,toothbrush".split(",")
+)
+"""The 80 classes of COCO in the order of its detectors (Lin et al. 2014)."""
+
+VOC = tuple(
+    "background,airplane,bicycle,bird,boat,bottle,bus,car,cat,chair,cow,dining table,dog,horse,motorcycle,person,potted plant,"
+    "sheep,couch,train,tv".split(",")
+)
+"""The 21 classes of Pascal VOC, by their COCO names."""
+
+COCO_91 = (
+    {n + 1: name for n, name in enumerate(COCO[:11])}
+    | dict(zip((13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25), COCO[11:24], strict=True))
+    | dict(zip((27, 28, 31, 32, 33, *range(34, 45)), COCO[24:40], strict=True))
+)
+"""COCO's own ids (with its gaps) of the classes up to "bottle": what torchvision's models label with."""
+
+_VEHICLES = ("car", "truck", "bus", "train", "boat", "airplane")
+_ANIMALS = ("bird", "cat", "dog", "horse", "sheep", "cow", "elephant", "bear", "zebra", "giraffe")
+_GROUPS = (
+    {name: "vehicle" for name in _VEHICLES}
+    | {name: "animal" for name in _ANIMALS}
+    | {"bicycle": "two-wheeler", "motorcycle": "two-wheeler"}
+)
+_MOVERS = {"person", *_GROUPS, *_GROUPS.values(), "sports ball", "frisbee", "kite", "skateboard"}
+_WORDS = {"sports ball": "ball", "airplane": "plane"}
+
+
+def group_of(name: str) -> str:
+    """What detectors confuse a class within ("vehicle" for a truck); the class itself where it stands alone."""
+    return _GROUPS.get(name, name)
+
+
+def can_move(name: str) -> bool:
+    """Whether a class of a fixed vocabulary may name a moving object. A moving "dining table" is a mistake of the detector."""
+    return name in _MOVERS
+
+
+def noun(name: str) -> str:
+    """The everyday word of a class."""
+    return _WORDS.get(name, name)
