@@ -44,13 +44,11 @@ def scan(input_root: str | Path, config: VideoConfig) -> ScanResult:
         raise FileNotFoundError(f"expected a folder of videos as input, found none at {input_root}")
     sources: list[Source] = []
     refused: list[tuple[str, Rejected]] = []
-    taken: set[str] = set()
     by_hash: dict[str, str] = {}
-    for found in _find(root, set()):
-        name = _label(found.stem if found.stem not in taken else found.name)  # x.mp4 and x.mov: the second keeps its ending
-        taken.add(found.stem)
+    for candidate in candidates(root):
+        name = candidate.name
         try:
-            source = _source(found, name, config)
+            source = read_source(candidate, config)
             if (first := by_hash.setdefault(source.sha256, name)) != name:
                 raise Rejected("duplicate", f"same content as {first}")
             sources.append(source)
@@ -60,14 +58,35 @@ def scan(input_root: str | Path, config: VideoConfig) -> ScanResult:
 
 
 @dataclass(frozen=True)
-class _Found:
-    """A candidate: ``left`` and ``right`` are files or image folders; ``sidecar`` is where a calibration lies, if any."""
+class Candidate:
+    """What may be a source, by the names of its files alone.
 
+    ``left`` and ``right`` are files or image folders (both None: a folder that cannot be listed); ``sidecar`` is where a
+    calibration lies, if any.
+    """
+
+    name: str
+    left: Path | None
+    right: Path | None
+    sidecar: Path | None
+
+
+@dataclass(frozen=True)
+class _Found:
     name: str
     stem: str
     left: Path | None
     right: Path | None
     sidecar: Path | None
+
+
+def candidates(root: Path) -> Iterator[Candidate]:
+    """Everything below ``root`` that is named like a source, in the order of the names."""
+    taken: set[str] = set()
+    for found in _find(root, set()):
+        name = _label(found.stem if found.stem not in taken else found.name)  # x.mp4 and x.mov: the second keeps its ending
+        taken.add(found.stem)
+        yield Candidate(name, found.left, found.right, found.sidecar)
 
 
 def image_files(folder: Path) -> list[Path]:
@@ -133,7 +152,12 @@ def _side(entries: list[Path], side: str) -> Path | None:
     return next((p for p in files if not os.path.isdir(p)), None)
 
 
-def _source(found: _Found, name: str, config: VideoConfig) -> Source:
+def read_source(found: Candidate, config: VideoConfig) -> Source:
+    """The source that a candidate is: reads its sidecar, and its bytes for the hash.
+
+    Raises:
+        Rejected: it is none (``bad_calibration``, ``empty_file``, ``left_eye_missing``, ...).
+    """
     if found.left is None and found.right is None:  # see _find
         raise Rejected("unreadable_folder", "this folder cannot be listed; check its permissions")
     if found.left is None:
@@ -152,7 +176,7 @@ def _source(found: _Found, name: str, config: VideoConfig) -> Source:
         _check_same_images(found.left, right)
     camera, assumed = _camera(layout, calibration, config)
     source = Source(
-        name=name,
+        name=found.name,
         layout=layout,
         left=str(found.left),
         right=str(right) if right else None,
