@@ -3,6 +3,10 @@
 acc: the letter is exactly right. fmt: 0.5 for both pairs of tags, 0.4 for naming both kinds of centre, 0.1 for more than 20
 characters of thinking. cam, obj: exp(-mean L2 error over the states), 0 where the numbers of states differ, 1 where neither
 side has any. Nulls are dropped before pairing.
+
+In two points this is kinder than the public code, which its own format contradicts there: ``Object Center: null`` names the kind
+(there, a bracket must follow both labels, so that no question about the camera alone can earn the 0.4), and a solution of None
+means no state (there, it raises; ``ms-swift-grpo`` exports write ``[null, null]``, which both read alike).
 """
 
 from __future__ import annotations
@@ -74,7 +78,7 @@ def reward(
     """
     thinking = _between(response, "thinking")
     letter = _between(response, "answer")
-    accuracy = float((letter or "").strip() == answer)
+    accuracy = float((response if letter is None else letter).strip() == answer)
     if parser == "tolerant" and letter is not None:
         found = _LETTER.match(letter)
         accuracy = float(found is not None and found[1].upper() == answer)

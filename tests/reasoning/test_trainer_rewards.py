@@ -163,7 +163,7 @@ assert not [m for m in sys.modules if m.split(".")[0] in ("curation", "jinja2", 
 def test_the_plugin_registers_with_both_names_of_ms_swift_and_needs_no_other_file_of_the_factory(
     tmp_path: Path, old: bool, alone: bool
 ) -> None:
-    """``swift`` is a stand-in with the documented ``ORM`` and ``orms`` of either release; the real one needs its own environment."""
+    """``swift`` is a stand-in with the documented ``ORM`` and ``orms`` of either release; the real one is not installed."""
     package = tmp_path / "swift"
     package.mkdir()
     module = "plugin" if old else "rewards"
