@@ -119,7 +119,7 @@ class NamingConfig(Section):
     """Base URL of the endpoint, such as ``http://localhost:8000/v1``; empty asks nobody."""
     model: str = ""
     """Name of the model that the endpoint serves."""
-    api_key_env: str = "OPENAI_API_KEY"
+    key_variable: str = "OPENAI_API_KEY"
     """Environment variable that holds the key. The key itself stands in no file."""
     entities: bool = True
     """Ask which things act in a clip, and look for these in place of ``objects.prompts``."""
@@ -167,6 +167,30 @@ class RelationsConfig(Section):
     assumed_sigma_rel: float = 1.0
     """The same where part of the calibration was assumed and not given. Real baselines differ by a factor of ten, so at the
     default no number is asked of such a clip; lower it (0.02, say) when ``video.baseline_m`` is what your rig really has."""
+    place_m: float = Field(default=0.15, gt=0)
+    """An object, or a turning camera, that stays within this distance of its place has not left it."""
+    move_m: float = Field(default=0.30, gt=0)
+    """Least way of objects whose headings are compared, that turn back, and of a dolly, truck, pedestal or arc."""
+    still_camera_m: float = Field(default=0.05, gt=0)
+    """A camera that stays within this distance, and below ``still_turn_deg``, is static ..."""
+    camera_moves_m: float = Field(default=0.15, gt=0)
+    """... and one that goes farther than this, or turns by more than ``turning_deg``, moves; in between nothing is asked."""
+    still_turn_deg: float = Field(default=1.5, gt=0)
+    """A camera that turned by less is ``not turning`` ..."""
+    turning_deg: float = Field(default=4.0, gt=0)
+    """... and one that turned by more has a sense and an angle; in between nothing is asked."""
+    move_turn_deg: float = Field(default=8.0, gt=0)
+    """Least turn of a pan, a tilt or an arc."""
+    speed_ratio: float = Field(default=1.25, gt=1)
+    """Speeds are told apart from this factor on."""
+    max_winding: float = Field(default=0.08, ge=0)
+    """A way that is longer than the straight line by a larger share has no speed that is asked about."""
+    least_run_s: float = Field(default=0.4, gt=0)
+    """Standing or moving that lasts less is no part of an object's course."""
+    picture_shift: float = Field(default=0.04, ge=0)
+    """Least shift in the picture, as a share of its width, whose cause is asked about."""
+    max_object_pairs: int = Field(default=6, ge=0)
+    """Pairs of objects per clip that facts are computed for."""
 
 
 class QuestionsConfig(Section):
@@ -230,6 +254,10 @@ class RunConfig(Section):
     """GPUs that Ray reserves for a clip; learned backends need a share of one."""
     nodes_timeout_s: float = Field(default=600.0, ge=0)
     """How long to wait for a Ray cluster to bring a node that is large enough for a clip."""
+    scratch: str = ""
+    """Folder of each machine for what is fetched from a store and for half-made work; empty means below TMPDIR."""
+    scratch_gb: float = Field(default=50.0, gt=0)
+    """Fetched videos are kept there for the next clip up to this size, GiB; those used longest ago go first."""
     max_failure_rate: float = Field(default=0.5, ge=0, le=1)
     """The run exits non-zero when a larger share of clips *failed* (rejections do not count)."""
     max_attempts: int = Field(default=3, ge=1)
