@@ -14,7 +14,7 @@ from curation.audit.answers import OBJECT_KINDS, along_axis, true_answer
 from curation.audit.matching import MIN_IOU, Match, eligible_movers, match_objects
 from curation.audit.naming import VERDICTS
 from curation.audit.published import PublishedClip, Row
-from curation.audit.trajectories import camera_errors, coverage, track_errors
+from curation.audit.trajectories import camera_errors, coverage, over_time, reliability, track_errors
 from curation.audit.verdicts import Verdict, judge
 from curation.worlds.truth import Truth
 
@@ -69,6 +69,7 @@ def audit_against_truth(
     track_lists: dict[str, list[float]] = defaultdict(list)
     pose_z: list[float] = []
     facts: list[tuple[str, bool, float]] = []
+    owner: dict[str, str] = {}
     for clip in clips:
         truth = truth_of(clip.row["source"])
         if truth is None:
@@ -78,6 +79,7 @@ def audit_against_truth(
         path = camera_errors(clip, truth)
         own = [judge(q, clip, truth, matches, label_of, still_m) for q in clip.questions]
         verdicts += own
+        owner |= {v.id: clip.row["clip_id"] for v in own}
         facts += fact_errors(clip, truth, matches)
         pose_z += path["z"] if path else []
         for match in matches.values():
@@ -85,6 +87,11 @@ def audit_against_truth(
                 for key, values in track_errors(clip, truth, match).items():
                     track_lists[key] += values
         rows.append(_clip_row(clip, truth, matches, path, own))
+    kinds = sorted({f[0] for f in facts})
+
+    def stated(v: Verdict) -> Row:
+        return asdict(v) | {"clip_id": owner[v.id]}
+
     return {
         "clips_audited": len(rows),
         "clips_without_truth": sorted(untold),
@@ -96,14 +103,18 @@ def audit_against_truth(
         "calibration": {
             "poses": coverage(pose_z),
             "tracks": coverage(track_lists["z"]),
-            "facts": {k: coverage([z for kind, _, z in facts if kind == k]) for k in sorted({f[0] for f in facts})},
-            "facts_asked": {
-                k: coverage([z for kind, safe, z in facts if kind == k and safe]) for k in sorted({f[0] for f in facts})
+            "facts": {k: coverage([z for kind, _, z in facts if kind == k]) for k in kinds},
+            "facts_asked": {k: coverage([z for kind, safe, z in facts if kind == k and safe]) for k in kinds},
+            "curves": {
+                "poses": reliability(pose_z),
+                "tracks": reliability(track_lists["z"]),
+                "facts": {k: reliability([z for kind, _, z in facts if kind == k]) for k in kinds},
+                "facts_asked": {k: reliability([z for kind, safe, z in facts if kind == k and safe]) for k in kinds},
             },
         },
         "clips": rows,
-        "worst": [asdict(v) for v in worst(verdicts)],
-        "wrong": [asdict(v) for v in verdicts if not v.right],
+        "worst": [stated(v) for v in worst(verdicts)],
+        "wrong": [stated(v) for v in verdicts if not v.right],
     }
 
 
@@ -164,6 +175,8 @@ def _clip_row(
         "descriptions": {v.object_id: v.description for v in own if v.description},
         "iou": {m.object_id: round(m.iou, 4) for m in matches.values()},
         "path": {k: v for k, v in path.items() if k != "z"} if path else None,
+        "bodies": {m.object_id: truth.names[m.body] if m.body is not None else None for m in matches.values()},
+        "over_time": over_time(clip, truth, matches),
     }
 
 
@@ -194,6 +207,10 @@ def _paths(rows: list[Row]) -> dict[str, Any]:
         "rms_m": _quantiles([p["rms_m"] for p in paths if p["rms_m"] is not None]),
         "rotation_deg": _quantiles([p["rotation_deg"] for p in paths]),
         "static_rms_m": _quantiles(still),
+        "evo": {
+            name: _quantiles([p["evo"][name]["rmse"] for p in paths if p["evo"][name]])
+            for name in ("ape_m", "ape_aligned_m", "rpe_m", "rpe_aligned_m", "rpe_deg")
+        },
     }
 
 

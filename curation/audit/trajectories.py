@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,12 @@ from jaxtyping import Float
 from curation.audit.answers import rebased
 from curation.audit.matching import Match
 from curation.audit.published import PublishedClip
-from curation.geometry import transform
+from curation.geometry import pose, transform
 from curation.worlds.truth import Truth
 from schemas.camera import Array
 
+# Shares of errors are looked at up to these multiples of sigma.
+SIGMAS = tuple(0.25 * n for n in range(1, 13))
 STATIC_M = 0.02  # a true path shorter than this is a static camera: its error is given in metres only
 
 
@@ -35,7 +38,7 @@ def camera_errors(clip: PublishedClip, truth: Truth) -> dict[str, Any] | None:
 
     Keys: ``path_m``; ``rms_m``, ``percent`` (rms over the path's length; None for a static camera) and ``rotation_deg`` (worst)
     without alignment; ``aligned_percent`` after a rigid alignment (with scale for a path without scale); ``z``: error over sigma,
-    per axis and frame.
+    per axis and frame; ``evo``: see ``evo_errors``.
     """
     frames = clip.source_frames
     true = rebased(truth, frames[0]) @ truth.world_from_camera[frames]
@@ -59,6 +62,7 @@ def camera_errors(clip: PublishedClip, truth: Truth) -> dict[str, Any] | None:
         "rms_m": None,
         "percent": None,
         "z": [],
+        "evo": evo_errors(true, poses, metric),
     }
     if metric:
         error = poses[:, :3, 3] - centers
@@ -66,6 +70,46 @@ def camera_errors(clip: PublishedClip, truth: Truth) -> dict[str, Any] | None:
         out["percent"] = 100 * _rms(error) / length if moving else None
         sigmas = [row["position_sigma_m"] for row in clip.cameras]
         out["z"] = [float(x) for e, s in zip(error, sigmas, strict=True) if s for x in e / s]
+    return out
+
+
+def evo_errors(true: Float[Array, "q 4 4"], poses: Float[Array, "q 4 4"], metric: bool) -> dict[str, Any]:
+    """Absolute and relative pose errors as evo (github.com/MichaelGrupp/evo) defines them, each as rmse, median and max.
+
+    ``ape_m`` and ``rpe_m`` (from frame to frame) without any alignment, None for a path without scale; ``ape_aligned_m`` and
+    ``rpe_aligned_m`` after Umeyama's alignment, with scale for a path without scale; ``rpe_deg`` is the turn from frame to frame.
+    """
+    from evo.core import metrics
+    from evo.core.trajectory import PosePath3D
+
+    reference = PosePath3D(poses_se3=list(_orthonormal(true)))
+    raw, aligned = (PosePath3D(poses_se3=list(_orthonormal(poses))) for _ in range(2))
+    rotation, shift, scale = align(true[:, :3, 3], poses[:, :3, 3], with_scale=not metric)
+    if not metric:
+        aligned.scale(scale)
+    # Not PosePath3D.align: it refuses paths along a straight line, whose residual is well defined all the same.
+    aligned.transform(pose(rotation, shift))
+
+    def stated(metric_: Any, estimate: Any) -> dict[str, float]:
+        metric_.process_data((reference, estimate))
+        found = metric_.get_all_statistics()
+        return {name: float(found[name]) for name in ("rmse", "median", "max")}
+
+    place, turn = metrics.PoseRelation.translation_part, metrics.PoseRelation.rotation_angle_deg
+    return {
+        "ape_m": stated(metrics.APE(place), raw) if metric else None,
+        "ape_aligned_m": stated(metrics.APE(place), aligned),
+        "rpe_m": stated(metrics.RPE(place), raw) if metric and len(poses) > 1 else None,
+        "rpe_aligned_m": stated(metrics.RPE(place), aligned) if len(poses) > 1 else None,
+        "rpe_deg": stated(metrics.RPE(turn), raw) if len(poses) > 1 else None,
+    }
+
+
+def _orthonormal(poses: Float[Array, "q 4 4"]) -> Float[Array, "q 4 4"]:
+    """The nearest poses with exact rotations; evo is strict about the last digits."""
+    u, _, vt = np.linalg.svd(poses[:, :3, :3])
+    out = poses.copy()
+    out[:, :3, :3] = u @ vt
     return out
 
 
@@ -101,6 +145,52 @@ def track_errors(clip: PublishedClip, truth: Truth, match: Match) -> dict[str, A
         if sigma > 0:
             out["z"] += [float(x) for x in (measured - moved) / sigma]
     return out
+
+
+def over_time(clip: PublishedClip, truth: Truth, matches: dict[str, Match]) -> dict[str, Any]:
+    """Errors at every question frame: of the camera's position, and of each matched object's displacement since first seen.
+
+    Keys: ``time_s``; ``camera`` (None without a metric path) and ``objects`` by id, each with ``error_m`` and ``claimed_m``, the
+    root mean square length that the published sigma claims for that error (sigma is per axis); None where not measured.
+    """
+    frames = clip.source_frames
+    clip_from_world = rebased(truth, frames[0])
+    times = [row["time_s"] for row in clip.cameras]
+    out: dict[str, Any] = {"time_s": times, "camera": None, "objects": {}}
+    poses = clip.poses()
+    if poses is not None and len(poses) == len(frames):
+        error = poses[:, :3, 3] - (clip_from_world @ truth.world_from_camera[frames])[:, :3, 3]
+        claimed = [None if r["position_sigma_m"] is None else float(3**0.5 * r["position_sigma_m"]) for r in clip.cameras]
+        out["camera"] = {"error_m": [float(x) for x in np.linalg.norm(error, axis=1)], "claimed_m": claimed}
+    for match in matches.values():
+        rows = [r for r in clip.tracks.get(match.object_id, []) if r["visible"] and r["centroid_m"]]
+        if match.body is None or not rows:
+            continue
+        first = rows[0]
+        errors: list[float | None] = [None] * len(frames)
+        claims: list[float | None] = [None] * len(frames)
+        for row in rows:
+            here, start = frames[row["frame"]], frames[first["frame"]]
+            moved = clip_from_world[:3, :3] @ (truth.centroid_m[here, match.body] - truth.centroid_m[start, match.body])
+            rest = np.array(row["centroid_m"]) - np.array(first["centroid_m"]) - moved
+            errors[row["frame"]] = float(np.linalg.norm(rest))
+            sigmas = first["centroid_sigma_m"], row["centroid_sigma_m"]
+            if row is not first and None not in sigmas:
+                claims[row["frame"]] = float(3**0.5 * np.hypot(*sigmas))
+        out["objects"][match.object_id] = {"error_m": errors, "claimed_m": claims}
+    return out
+
+
+def reliability(z: list[float]) -> dict[str, Any]:
+    """Share of |error| within multiples of sigma (``SIGMAS``), and the share that a normal distribution has there."""
+    values = np.abs(np.asarray(z, float))
+    claimed = [math.erf(k / math.sqrt(2)) for k in SIGMAS]
+    return {
+        "count": len(values),
+        "sigmas": list(SIGMAS),
+        "claimed": claimed,
+        "found": [float((values <= k).mean()) for k in SIGMAS] if len(values) else [],
+    }
 
 
 def coverage(z: list[float]) -> dict[str, Any]:
