@@ -23,15 +23,17 @@ def find_moving_objects(
     depth_config: DepthConfig,
     *,
     seed: int = 0,
+    prompts: tuple[str, ...] = (),
 ) -> list[ObjectTrack]:
     """Objects that move in the world, largest first.
 
     Args:
         frames: a stereo clip.
         path: metric camera path of the same frames.
-        config: number of objects kept.
+        config: number of objects kept; the model that names and outlines them, if any.
         depth_config: stereo search range.
         seed: of the colour models that sharpen masks.
+        prompts: nouns for that model, in place of the configured ones.
 
     Returns:
         Tracks ``obj_1``, ``obj_2``, ...; empty where nothing surely moves. What stands still is never returned.
@@ -44,6 +46,11 @@ def find_moving_objects(
     accepted = [c for c in candidates if not c.refused]
     tracks = [publish(measured, frames, path, c, accepted, seed) for c in accepted]
     found = [t for t in tracks if t is not None and mask_share(t) >= GATES.frame_share and _points(t) >= GATES.points]
+    if config.backend != "motion" and found:
+        from curation.objects.backends import find_instances
+        from curation.objects.backends.refine import refine
+
+        found = refine(found, frames, find_instances(frames.left, config, prompts), path)
     found.sort(key=lambda t: -mask_share(t))
     return [replace(t, object_id=f"obj_{i + 1}") for i, t in enumerate(found[: config.max_objects])]
 

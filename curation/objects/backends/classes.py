@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 COCO = tuple(
-    "person,bicycle,car,motorcycle,airplane,bus,train,truck,boat,traffic light,fire hydrant,stop sign,parking meter,bench,"
-    "bird,cat,dog,horse,sheep,cow,elephant,bear,zebra,giraffe,backpack,umbrella,handbag,tie,suitcase,frisbee,skis,snowboard,"
-    "sports ball,kite,baseball bat,baseball glove,skateboard,surfboard,tennis racket,bottle,wine glass,cup,fork,knife,spoon,"
-    "bowl,banana,apple,sandwich,orange,broccoli,carrot,hot dog,pizza,donut,cake,chair,couch,potted plant,bed,dining table,"
-    "toilet,tv,laptop,mouse,remote,keyboard,cell phone,microwave,oven,toaster,sink,refrigerator,book,clock,vase,scissors,"
-    "teddy bear,hair drier,toothbrush".split(",")
+    name.strip()
+    for name in """
+    person, bicycle, car, motorcycle, airplane, bus, train, truck, boat, traffic light, fire hydrant, stop sign, parking
+    meter, bench, bird, cat, dog, horse, sheep, cow, elephant, bear, zebra, giraffe, backpack, umbrella, handbag, tie,
+    suitcase, frisbee, skis, snowboard, sports ball, kite, baseball bat, baseball glove, skateboard, surfboard, tennis
+    racket, bottle, wine glass, cup, fork, knife, spoon, bowl, banana, apple, sandwich, orange, broccoli, carrot, hot
+    dog, pizza, donut, cake, chair, couch, potted plant, bed, dining table, toilet, tv, laptop, mouse, remote, keyboard,
+    cell phone, microwave, oven, toaster, sink, refrigerator, book, clock, vase, scissors, teddy bear, hair drier,
+    toothbrush
+    """.split(",")
 )
 """The 80 classes of COCO in the order of its detectors (Lin et al. 2014)."""
 
 VOC = tuple(
-    "background,airplane,bicycle,bird,boat,bottle,bus,car,cat,chair,cow,dining table,dog,horse,motorcycle,person,potted plant,"
-    "sheep,couch,train,tv".split(",")
+    name.strip()
+    for name in """
+    background, airplane, bicycle, bird, boat, bottle, bus, car, cat, chair, cow, dining table, dog, horse, motorcycle,
+    person, potted plant, sheep, couch, train, tv
+    """.split(",")
 )
 """The 21 classes of Pascal VOC, by their COCO names."""
 
@@ -28,8 +35,8 @@ COCO_91 = (
 _VEHICLES = ("car", "truck", "bus", "train", "boat", "airplane")
 _ANIMALS = ("bird", "cat", "dog", "horse", "sheep", "cow", "elephant", "bear", "zebra", "giraffe")
 _GROUPS = (
-    {name: "vehicle" for name in _VEHICLES}
-    | {name: "animal" for name in _ANIMALS}
+    dict.fromkeys(_VEHICLES, "vehicle")
+    | dict.fromkeys(_ANIMALS, "animal")
     | {"bicycle": "two-wheeler", "motorcycle": "two-wheeler"}
 )
 _MOVERS = {"person", *_GROUPS, *_GROUPS.values(), "sports ball", "frisbee", "kite", "skateboard"}
@@ -49,3 +56,26 @@ def can_move(name: str) -> bool:
 def noun(name: str) -> str:
     """The everyday word of a class."""
     return _WORDS.get(name, name)
+
+
+_SIZES_M = {
+    "person": (0.15, 2.6),
+    "car": (0.6, 6.5),
+    "truck": (0.8, 20.0),
+    "bus": (0.8, 20.0),
+    "train": (1.0, 400.0),
+    "bicycle": (0.25, 2.5),
+    "motorcycle": (0.3, 3.0),
+    "dog": (0.08, 1.8),
+    "cat": (0.05, 1.0),
+    "bird": (0.02, 2.5),
+    "horse": (0.4, 3.5),
+    "sports ball": (0.02, 1.3),
+    "ball": (0.02, 1.3),
+}
+
+
+def plausible_size(name: str, size_m: float | None) -> bool:
+    """Whether what was measured of a thing (the extent of its seen part, metres) can be one of a class; True where unknown."""
+    low, high = _SIZES_M.get(name, (0.0, float("inf")))
+    return size_m is None or low <= size_m <= high

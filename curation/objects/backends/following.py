@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
+from jaxtyping import UInt8
 from scipy.optimize import linear_sum_assignment
 
 from curation.objects.backends.classes import group_of
@@ -15,14 +17,22 @@ from schemas.camera import Array
 _LEAST_IOU = 0.25
 _SURE = 0.5  # detections above this may start an instance, weaker ones only continue one (Zhang et al., ByteTrack, 2022)
 _LEAST_SEEN = 3
+_ALIKE = 0.55  # Bhattacharyya coefficient of colour histograms
+_LEARNS = 0.2
 _CLEAR = 0.6  # of an instance's votes that its noun must have
 
 
 class _Open:
-    """An instance under way."""
+    """An instance under way: its detections by frame, and what it looked like when it was last seen."""
 
-    def __init__(self, frame: int, detection: Detection) -> None:
+    def __init__(self, frame: int, detection: Detection, look: Array) -> None:
         self.found = {frame: detection}
+        self.look = look
+
+    def add(self, frame: int, detection: Detection, look: Array) -> None:
+        """One more detection."""
+        self.found[frame] = detection
+        self.look = (1 - _LEARNS) * self.look + _LEARNS * look
 
     @property
     def last(self) -> int:
@@ -40,7 +50,12 @@ class _Open:
 
 
 def follow(
-    detections: Sequence[Sequence[Detection]], source: str, *, max_gap: int = 5, sure: float = _SURE
+    detections: Sequence[Sequence[Detection]],
+    source: str,
+    left: UInt8[Array, "t h w 3"],
+    *,
+    max_gap: int = 5,
+    sure: float = _SURE,
 ) -> list[Instance]:
     """Link detections of consecutive frames.
 
@@ -49,6 +64,7 @@ def follow(
     Args:
         detections: per frame.
         source: name of the model.
+        left: RGB frames: what crosses in front of an instance looks different, and does not become it.
         max_gap: frames that an instance may be missed for.
         sure: confidence from which a detection starts an instance.
 
@@ -65,24 +81,42 @@ def follow(
         for strong in (True, False):
             chosen = [d for d in rest if (d.score >= sure) == strong]
             free = [o for o in live if o.last < frame]
-            taken = _link(frame, free, chosen)
+            taken = _link(frame, free, chosen, left[frame])
             rest = [d for d in rest if id(d) not in taken]
-        live += [_Open(frame, d) for d in rest if d.score >= sure]
+        live += [_Open(frame, d, _look(left[frame], d)) for d in rest if d.score >= sure]
     found = [_instance(o, total, source) for o in (*done, *live) if len(o.found) >= min(_LEAST_SEEN, total)]
     return sorted(found, key=lambda i: -float(i.scores.sum()))
 
 
-def _link(frame: int, live: list[_Open], here: list[Detection]) -> set[int]:
+def _look(image: UInt8[Array, "h w 3"], detection: Detection) -> Array:
+    """Colours of the middle of a detection: a smoothed histogram over (lightness, a, b), of unit sum."""
+    u0, v0, u1, v1 = detection.box_px
+    inset = np.array([0.2 * (u1 - u0), 0.15 * (v1 - v0)])
+    low, high = np.floor(detection.box_px[:2] + inset).astype(int), np.ceil(detection.box_px[2:] - inset).astype(int)
+    crop = image[max(low[1], 0) : max(high[1], 1), max(low[0], 0) : max(high[0], 1)]
+    if crop.size == 0:
+        return np.full(6 * 8 * 8, 1 / 384, np.float32)
+    lab = cv2.cvtColor(np.ascontiguousarray(crop), cv2.COLOR_RGB2LAB)
+    counts = cv2.calcHist([lab], [0, 1, 2], None, [6, 8, 8], [0, 256, 64, 192, 64, 192]).reshape(6, 8, 8)
+    for axis in range(3):  # a colour on the border of two bins is in both
+        counts = counts + 0.5 * (np.roll(counts, 1, axis) + np.roll(counts, -1, axis))
+    return (counts / max(float(counts.sum()), 1e-6)).ravel()
+
+
+def _link(frame: int, live: list[_Open], here: list[Detection], image: UInt8[Array, "h w 3"]) -> set[int]:
     """Continue instances with detections, in place; the ids of those used."""
     if not live or not here:
         return set()
     iou = box_iou(np.stack([o.expected(frame) for o in live]), np.stack([d.box_px for d in here]))
     same = [[group_of(o.found[o.last].category) == group_of(d.category) for d in here] for o in live]
     iou[~np.array(same)] = 0.0
+    looks = [_look(image, d) for d in here]
+    alike = np.array([[float(np.sqrt(o.look * look).sum()) for look in looks] for o in live])
+    iou[alike < _ALIKE] = 0.0
     used = set()
     for i, j in zip(*linear_sum_assignment(-iou), strict=True):
         if iou[i, j] >= _LEAST_IOU:
-            live[i].found[frame] = here[j]
+            live[i].add(frame, here[j], looks[j])
             used.add(id(here[j]))
     return used
 

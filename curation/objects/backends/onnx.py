@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
-from curation.objects.backends.classes import COCO, COCO_91, VOC
+from curation.objects.backends.classes import COCO, COCO_91, VOC, can_move
 from curation.objects.backends.following import follow
 from curation.objects.backends.instances import Detection, Instance, box_region
 from curation.objects.backends.weights import fetch
@@ -82,9 +82,9 @@ def find_instances(left: UInt8[Array, "t h w 3"], config: ObjectsConfig) -> list
         segmenter = _load(file, 512)
     frames = []
     for image in left:
-        found = detect(detector, image)
+        found = [d for d in detect(detector, image) if can_move(d.category)]
         frames.append(found if segmenter is None else _with_pixels(found, *segment(segmenter, image)))
-    return follow(frames, path.stem)
+    return [i for i in follow(frames, path.stem, left) if i.score >= config.least_score]
 
 
 def detect(net: _Net, image: UInt8[Array, "h w 3"]) -> list[Detection]:
@@ -159,8 +159,8 @@ def decode_yolox(output: Float[Array, "1 n c"], size: tuple[int, int]) -> tuple[
             break
     else:
         raise ValueError(
-            f"expected a YOLOX detector with raw heads (1, cells, 5 + classes) for input {height}x{width}, or named outputs boxes, "
-            f"labels, scores; got an output of shape {output.shape}"
+            f"expected a YOLOX detector with raw heads (1, cells, 5 + classes) for input {height}x{width}, or named outputs "
+            f"boxes, labels, scores; got an output of shape {output.shape}"
         )
     stride = np.concatenate([np.full(len(c), s) for c, s in zip(cells, strides, strict=True)])[:, None]
     raw = output[0].astype(float)
@@ -235,8 +235,8 @@ def segment(net: _Net, image: UInt8[Array, "h w 3"]) -> tuple[Int[Array, "h w"],
     if output.ndim == 3:
         return cv2.resize(output[0].astype(np.int16), shape, interpolation=cv2.INTER_NEAREST).astype(int), VOC
     raise ValueError(
-        f"expected a segmenter that answers with (1, classes, h, w), (1, h, w, classes) or (1, h, w), of {sorted(vocabularies)} classes; "
-        f"got {output.shape}"
+        f"expected a segmenter that answers with (1, classes, h, w), (1, h, w, classes) or (1, h, w), of {sorted(vocabularies)} "
+        f"classes; got {output.shape}"
     )
 
 
