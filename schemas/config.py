@@ -82,6 +82,31 @@ class DepthConfig(Section):
     """Largest disparity searched, as a share of the image width."""
 
 
+class ImportsConfig(Section):
+    """Annotations made elsewhere (``annotations/`` beside a source). The sigmas are assumed where a maker states none."""
+
+    use: bool = True
+    """Take camera path and objects from a source's annotations where it has some; else everything is measured."""
+    min_agreement: float = Field(default=0.5, ge=0, le=1)
+    """Annotated poses are refused (``annotation_disagrees``) when a smaller share of corners moves as they say."""
+    position_sigma_m: float = Field(default=0.02, ge=0)
+    """Of a camera centre, per axis, metres."""
+    drift_share: float = Field(default=0.02, ge=0)
+    """Of a camera centre relative to the first one, as a share of the way between them."""
+    rotation_sigma_deg: float = Field(default=0.2, ge=0)
+    """Of a camera's orientation, per axis."""
+    scale_sigma_rel: float = Field(default=0.05, ge=0)
+    """Relative error that all lengths of a clip share."""
+    point_sigma_m: float = Field(default=0.02, ge=0)
+    """Of a tracked 3D point, metres, ..."""
+    point_sigma_rel: float = Field(default=0.02, ge=0)
+    """... and as a share of its distance to the camera."""
+    depth_sigma_rel: float = Field(default=0.05, ge=0)
+    """Of annotated depth maps."""
+    box_sigma_m: float = Field(default=0.15, ge=0)
+    """Of a 3D box's centre, metres."""
+
+
 class ObjectsConfig(Section):
     """Moving objects."""
 
@@ -196,10 +221,24 @@ class RelationsConfig(Section):
 class QuestionsConfig(Section):
     """Wording, options, caps."""
 
-    max_per_clip: int = 30
+    max_per_clip: int = Field(default=48, ge=1)
     """Cap of questions per clip, spread over the kinds."""
+    max_per_kind: int = Field(default=8, ge=1)
+    """Cap of questions per clip and kind."""
     kinds: tuple[str, ...] = ()
-    """Only these kinds; empty means all."""
+    """Only these kinds; empty means all, or those of the preset."""
+    preset: Literal["", "mllm4d-2m", "mllm4d-r1-30k", "mllm4d-bench"] = ""
+    """The kinds of one of the paper's data sets, in its shares."""
+    shares: dict[str, float] = Field(default_factory=dict)
+    """Share of each kind among a split's questions, in any unit; empty means as they come. Kinds left out are not asked. Questions
+    of the other kinds are dropped by lot until the scarcest kind has its share."""
+    frames: Literal["both", "index", "seconds"] = "both"
+    """How questions name a moment: "frame 4 of 31 (1.3 s)", "frame 4 of 31" or "1.3 s"."""
+    mark_share: float = Field(default=0.0, ge=0, le=1)
+    """Share of the questions about objects that name them by a mark, ``<obj_1>`` with its box in the first frame that shows it, and
+    not by a description; objects that no description fits can be asked about in this way only."""
+    open_share: float = Field(default=0.0, ge=0, le=1)
+    """Share of the questions with a number for an answer that ask for the number and offer no options."""
     option_sigmas: float = 6.0
     """A wrong number is at least this many sigma from the right one: at twice ``relations.k_sigma`` the labelled option stays
     the nearest to the truth even if the measurement errs by k sigma."""
@@ -224,6 +263,53 @@ class ReasoningConfig(Section):
     """Reasoned samples per clip."""
     paths: int = Field(default=1, ge=1)
     """Chains of thought per sample, each phrased differently."""
+    prose: Literal["mixed", "qualitative", "quantitative"] = "mixed"
+    """Whether the prose names measured amounts (shares of the picture, angles, lengths); ``mixed``: every second one does."""
+
+
+class RewriteConfig(Section):
+    """Chains of thought written anew by a model, and checked. Address, model and key come from the environment
+    (``OPENAI_BASE_URL``, ``OPENAI_MODEL``, ``OPENAI_API_KEY``), so that no key stands in a file."""
+
+    by: Literal["nobody", "endpoint", "ray"] = "nobody"
+    """``nobody``: the template text is used, marked ``template``. ``endpoint``: any server that speaks the OpenAI protocol.
+    ``ray``: ``ray.data.llm`` on the cluster's GPUs."""
+    paths: int = Field(default=3, ge=1)
+    """Texts asked for per sample (K)."""
+    max_samples: int = Field(default=0, ge=0)
+    """Samples that are rewritten, spread over the kinds; 0 means all."""
+    temperature: float = Field(default=1.0, ge=0, le=2)
+    """Of the model."""
+    max_tokens: int = Field(default=1500, ge=64)
+    """Of a reply."""
+    frames: int = Field(default=0, ge=0, le=32)
+    """Frames of the clip, from the first to the last one in question, that are sent along; 0 sends text only."""
+    frame_width: int = Field(default=448, ge=64)
+    """Their width, px."""
+    concurrency: int = Field(default=16, ge=1)
+    """Requests under way at a time."""
+    timeout_s: float = Field(default=120.0, gt=0)
+    """For one request."""
+    attempts: int = Field(default=5, ge=1)
+    """Tries per text, where the server is busy, broken or silent."""
+    max_wait_s: float = Field(default=60.0, ge=0)
+    """Longest pause between two tries, also where the server asks for more."""
+    give_up_after: int = Field(default=20, ge=1)
+    """Texts lost in a row to a server that does not answer, after which no more are asked for."""
+    min_words: int = Field(default=60, ge=0)
+    """Shorter prose is refused (``too_short``)."""
+    max_words: int = Field(default=450, ge=1)
+    """Longer prose is refused (``too_long``)."""
+    weights: Literal["code", "paper"] = "code"
+    """Weights of the reward by which texts are kept."""
+    keep_template: bool = True
+    """A sample of which no text is kept publishes its template text."""
+    price_in: float = Field(default=0.0, ge=0)
+    """Price of a million tokens sent, in any currency; for the summary."""
+    price_out: float = Field(default=0.0, ge=0)
+    """The same for tokens received."""
+    cache: str = ""
+    """Folder of the replies, by content; empty: inside the run folder. Runs may share one."""
 
 
 class ShardsConfig(Section):
@@ -232,7 +318,18 @@ class ShardsConfig(Section):
     rows_per_shard: int = Field(default=20000, ge=1)
     """Rows per Parquet file."""
     bench_share: float = Field(default=0.1, ge=0, le=1)
-    """Share of the sources (by content hash) held out for ``bench``; they never reach a training config."""
+    """Share of the sources (by the left eye's content) held out for ``bench``; they never reach a training config. Of two
+    sources or more at least one is held out, unless this is 0; what a run folder once held out stays so."""
+    bench_size: int = Field(default=0, ge=0)
+    """Questions of ``bench``, equally many of each kind; 0: as many as allow that."""
+    rft_size: int = Field(default=0, ge=0)
+    """Questions of ``rft``; 0: as many as there are."""
+    rft_min_motion_m: float = Field(default=0.5, ge=0)
+    """``rft`` takes clips in which camera and objects move at least so far beyond doubt (the clip's largest ``motion_score``)."""
+    rft_shares: dict[str, float] = {}
+    """Shares of the kinds in ``rft``; empty: as they come. Kinds that are not named are left out."""
+    exclude: str = ""
+    """File of evaluation videos (``python -m pipelines.exclude``); sources that show one of them are rejected."""
 
 
 class RunConfig(Section):
@@ -274,8 +371,10 @@ class Config(Section):
     depth: DepthConfig = DepthConfig()
     objects: ObjectsConfig = ObjectsConfig()
     naming: NamingConfig = NamingConfig()
+    imports: ImportsConfig = ImportsConfig()
     relations: RelationsConfig = RelationsConfig()
     questions: QuestionsConfig = QuestionsConfig()
     reasoning: ReasoningConfig = ReasoningConfig()
+    rewrite: RewriteConfig = RewriteConfig()
     shards: ShardsConfig = ShardsConfig()
     run: RunConfig = RunConfig()
