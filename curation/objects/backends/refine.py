@@ -118,15 +118,15 @@ def _outlined(track: ObjectTrack, own: Instance, instances: Sequence[Instance], 
         if model is not None:
             sharp = from_mask(mask, decode(model))
         else:
-            sharp = from_box(frames.left[t], mask, own.boxes_px[t], _other_boxes(own, instances, int(t), mask.shape))
+            sharp = from_box(frames.left[t], mask, own.boxes_px[t], _other_boxes(own, instances, int(t), frames.left.shape[1:3]))
         if sharp.any() and (sharp != mask).any():
             masks[t] = encode(sharp)
             changed += 1
     return with_masks(track, masks, outlined=changed)
 
 
-def _other_boxes(own: Instance, instances: Sequence[Instance], t: int, shape: tuple[int, ...]) -> Bool[Array, "h w"]:
-    out = np.zeros(shape[:2], bool)
+def _other_boxes(own: Instance, instances: Sequence[Instance], t: int, shape: tuple[int, int]) -> Bool[Array, "h w"]:
+    out = np.zeros(shape, bool)
     for other in instances:
         if other is not own and other.seen[t]:
             out |= box_region(other.boxes_px[t], out.shape)

@@ -1,0 +1,181 @@
+"""Boxes that a text-prompted detector finds on key frames, turned into masks and followed by a promptable video segmenter."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+
+from curation.objects.backends.following import vote
+from curation.objects.backends.instances import Detection, Instance, box_iou, box_of
+from curation.objects.backends.runtime import Runtime, download_advice, in_batches, load, runtime, torch_and_transformers
+from curation.objects.masks import encode
+from schemas.camera import Array
+from schemas.config import ObjectsConfig
+
+DETECTOR = "IDEA-Research/grounding-dino-base"
+_ADVICE = download_advice(DETECTOR, "about 0.9 GB", "Apache-2.0", "objects.detector")
+_KEY_FRAMES = 8
+_TEXT_SCORE = 0.25
+_SAME_IOU = 0.5  # of a new box with the box of a body that is followed already
+_LEAST_PIXELS = 20
+
+
+@dataclass
+class _Body:
+    """A thing under way: prompted with one box, then voted on by every later box that lands on it."""
+
+    frame: int
+    box_px: Array
+    votes: dict[str, float]
+    count: int = 1
+    masks: dict[int, dict[str, Any]] = field(default_factory=dict)
+    presence: dict[int, float] = field(default_factory=dict)
+
+
+def find_instances(
+    left: UInt8[Array, "t h w 3"], config: ObjectsConfig, model_class: str, weights: str, advice: str
+) -> list[Instance]:
+    """Instances of ``config.prompts``.
+
+    The detector looks at key frames, in batches. Its boxes become prompts of the segmenter, which carries each forward and back
+    through the whole clip; a box of a later key frame that lands on a body which is followed already only adds a vote for its noun.
+
+    Args:
+        left: (T, H, W, 3) RGB frames.
+        config: prompts, batch size, device.
+        model_class: of the segmenter, in ``transformers``.
+        weights: folder or Hugging Face id of the segmenter.
+        advice: what to do when ``weights`` are missing.
+
+    Raises:
+        WeightsMissing: one of the two checkpoints is not here.
+        MemoryError: one frame, or one object, alone does not fit in memory.
+    """
+    torch, _ = torch_and_transformers(config.backend)
+    place = runtime(config, torch)
+    keys = np.unique(np.linspace(0, len(left) - 1, _KEY_FRAMES).round().astype(int)).tolist()
+    boxes = detect(left[keys], config, place)
+    model, processor = load(model_class, "Sam2VideoProcessor", weights, place, "objects.weights", advice)
+    session = processor.init_video_session(
+        video=list(left), inference_device=place.device, video_storage_device="cpu", dtype=getattr(torch, place.dtype)
+    )
+    bodies: list[_Body] = []
+    for key, found in zip(keys, boxes, strict=True):
+        new = [d for d in found if not _known(bodies, key, d)]
+        prompts = [_Body(key, d.box_px, {d.category: d.score}) for d in new]
+        bodies += in_batches(prompts, config.batch, lambda some: _followed(model, processor, session, some, left.shape))
+    return _instances(bodies, len(left), weights.rstrip("/").rsplit("/", 1)[-1])
+
+
+def detect(images: UInt8[Array, "k h w 3"], config: ObjectsConfig, place: Runtime) -> list[list[Detection]]:
+    """What Grounding DINO finds of the prompts in each image, most certain first (Liu et al. 2024)."""
+    import torch
+
+    name = config.detector or DETECTOR
+    model, processor = load("GroundingDinoForObjectDetection", "GroundingDinoProcessor", name, place, "objects.detector", _ADVICE)
+    text = ". ".join(config.prompts) + "."
+
+    def look(batch: Sequence[Array]) -> list[list[Detection]]:
+        inputs = processor(images=list(batch), text=[text] * len(batch), return_tensors="pt").to(place.device)
+        inputs["pixel_values"] = inputs["pixel_values"].to(getattr(torch, place.dtype))
+        with torch.inference_mode():
+            outputs = model(**inputs)
+        sizes = [image.shape[:2] for image in batch]
+        found = processor.post_process_grounded_object_detection(
+            outputs, inputs["input_ids"], threshold=config.least_score, text_threshold=_TEXT_SCORE, target_sizes=sizes
+        )
+        return [_detections(result, config.prompts, images.shape[1:3]) for result in found]
+
+    return in_batches(list(images), config.batch, look)
+
+
+def _detections(result: dict[str, Any], prompts: Sequence[str], shape: tuple[int, int]) -> list[Detection]:
+    """Boxes whose text is one of the prompts, without doubles."""
+    limit = np.array([shape[1], shape[0]] * 2, float)
+    out: list[Detection] = []
+    rows = zip(result["scores"].tolist(), result["text_labels"], result["boxes"].float().cpu().numpy(), strict=True)
+    for score, text, box in sorted(rows, key=lambda row: -row[0]):
+        category = prompt_of(text, prompts)
+        corner = np.clip(box.astype(float), 0, limit)
+        if not category or not np.isfinite(box).all() or (corner[2:] - corner[:2] < 2).any():
+            continue
+        if all(box_iou(corner[None], d.box_px[None])[0, 0] < 0.7 for d in out):
+            out.append(Detection(category, float(score), corner))
+    return out
+
+
+def prompt_of(text: str, prompts: Sequence[str]) -> str:
+    """The one prompt that a detector's text names; "" where it names none or several (it joins words of neighbouring prompts)."""
+    words = f" {text.strip().lower()} "
+    named = [p for p in prompts if f" {p.lower()} " in words]
+    longest = [p for p in named if not any(p != q and p.lower() in q.lower() for q in named)]
+    return longest[0] if len(longest) == 1 else ""
+
+
+def _known(bodies: Sequence[_Body], frame: int, detection: Detection) -> bool:
+    """Whether a body that is followed already is there; then the detection is a vote for its noun."""
+    there = [body for body in bodies if frame in body.masks]
+    if not there:
+        return False
+    iou = box_iou(np.stack([box_of(body.masks[frame]) for body in there]), detection.box_px[None])[:, 0]
+    best = int(iou.argmax())
+    if iou[best] < _SAME_IOU:
+        return False
+    votes = there[best].votes
+    votes[detection.category] = votes.get(detection.category, 0.0) + detection.score
+    there[best].count += 1
+    return True
+
+
+def _followed(model: Any, processor: Any, session: Any, prompts: Sequence[_Body], shape: tuple[int, ...]) -> list[_Body]:
+    """The bodies with their masks through the clip. The session keeps the frames, and forgets the bodies before."""
+    import torch
+
+    session.reset_inference_session()
+    frame = prompts[0].frame
+    processor.add_inputs_to_inference_session(
+        inference_session=session,
+        frame_idx=frame,
+        obj_ids=list(range(1, len(prompts) + 1)),
+        input_boxes=[[body.box_px.tolist() for body in prompts]],
+    )
+    found: list[_Body] = [_Body(b.frame, b.box_px, dict(b.votes), b.count) for b in prompts]
+    with torch.inference_mode():
+        model(inference_session=session, frame_idx=frame)
+        for reverse in (False, True):
+            for output in model.propagate_in_video_iterator(session, start_frame_idx=frame, reverse=reverse):
+                _keep(found, processor, output, shape)
+    return found
+
+
+def _keep(bodies: Sequence[_Body], processor: Any, output: Any, shape: tuple[int, ...]) -> None:
+    import torch
+
+    masks = processor.post_process_masks([output.pred_masks], original_sizes=[list(shape[1:3])])[0]
+    pixels = masks[:, 0].cpu().numpy().astype(bool)
+    logits = output.object_score_logits
+    present = np.ones(len(bodies)) if logits is None else torch.sigmoid(logits.float()).reshape(-1).cpu().numpy()
+    for body, own, presence in zip(bodies, pixels, present, strict=True):
+        if presence > 0.5 and own.sum() >= _LEAST_PIXELS:
+            body.masks[int(output.frame_idx)] = encode(own)
+            body.presence[int(output.frame_idx)] = float(presence)
+
+
+def _instances(bodies: Sequence[_Body], total: int, source: str) -> list[Instance]:
+    out = []
+    for body in bodies:
+        if len(body.masks) < min(3, total):
+            continue
+        noun, share = vote(defaultdict(float, body.votes))
+        score = sum(body.votes.values()) / body.count
+        scores, boxes = np.zeros(total), np.full((total, 4), np.nan)
+        masks: list[dict[str, Any] | None] = [None] * total
+        for frame, rle in body.masks.items():
+            scores[frame], boxes[frame], masks[frame] = score * body.presence[frame], box_of(rle), rle
+        out.append(Instance(noun, share, scores, boxes, tuple(masks), source))
+    return sorted(out, key=lambda i: -float(i.scores.sum()))

@@ -1,0 +1,120 @@
+"""What all torch backends share: device and precision, models loaded once per process, batches that shrink when memory runs out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, TypeVar
+
+from curation.objects.backends.weights import WeightsMissing
+from schemas.config import ObjectsConfig
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def torch_and_transformers(backend: str) -> tuple[Any, Any]:
+    """The two libraries.
+
+    Raises:
+        ImportError: with the extra to install.
+    """
+    try:
+        import torch
+        import transformers
+    except ImportError as error:
+        raise ImportError(
+            f"objects.backend={backend} needs torch and transformers: pip install 'mllm4d-data-factory[models]'"
+        ) from error
+    return torch, transformers
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """Where and how precisely a model runs: names of a torch device and dtype."""
+
+    device: str
+    dtype: str
+    compile: bool
+
+
+def runtime(config: ObjectsConfig, torch: Any) -> Runtime:
+    """The configured device (``auto``: a GPU where there is one), in half precision there and in float32 on a CPU."""
+    device = config.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    half = device.startswith("cuda") and torch.cuda.is_bf16_supported()
+    return Runtime(device, "bfloat16" if half else "float32", config.compile)
+
+
+@lru_cache(maxsize=4)
+def load(model_class: str, processor_class: str, name: str, place: Runtime, option: str, advice: str) -> tuple[Any, Any]:
+    """A model in evaluation mode on its device, and its processor; once per process.
+
+    Args:
+        model_class, processor_class: names in ``transformers``.
+        name: a folder or a Hugging Face id.
+        place: device, precision, whether to compile.
+        option: name of the option that ``name`` came from, for errors.
+        advice: what to download, how, and how large it is.
+
+    Raises:
+        WeightsMissing: neither here nor to be had from the hub.
+    """
+    import torch
+    import transformers
+
+    try:
+        processor = getattr(transformers, processor_class).from_pretrained(name)
+        model = getattr(transformers, model_class).from_pretrained(name, dtype=getattr(torch, place.dtype))
+    except (OSError, ValueError) as error:
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise WeightsMissing(f"{option}: the model {name!r} could not be loaded ({first[:200]}). {advice}") from None
+    model = model.to(place.device).eval()
+    return (torch.compile(model) if place.compile else model), processor
+
+
+def download_advice(name: str, size: str, licence: str, option: str) -> str:
+    """How to bring a model to a machine without a network."""
+    return (
+        f"Download it where there is a network: `hf download {name} --local-dir FOLDER` ({size}; {licence}), copy the folder here "
+        f"and give --set {option}=FOLDER."
+    )
+
+
+class _OutOfMemory(Exception):
+    """A batch did not fit."""
+
+
+def in_batches(
+    items: Sequence[Item], size: int, work: Callable[[Sequence[Item]], Sequence[Result]], *, advice: str = ""
+) -> list[Result]:
+    """``work`` of consecutive batches; one that does not fit in the accelerator's memory is halved, and the rest stay that small.
+
+    Raises:
+        MemoryError: a single item does not fit.
+    """
+    out: list[Result] = []
+    while len(out) < len(items):
+        batch = items[len(out) : len(out) + size]
+        try:
+            out += _tried(work, batch)
+        except _OutOfMemory:
+            if len(batch) == 1:
+                raise MemoryError(f"one item alone does not fit in the accelerator's memory. {advice}".strip()) from None
+            size = len(batch) // 2
+    return out
+
+
+def _tried(work: Callable[[Sequence[Item]], Sequence[Result]], batch: Sequence[Item]) -> Sequence[Result]:
+    """The batch's results. What filled the memory is let go before the caller tries a smaller one."""
+    import torch
+
+    try:
+        return work(batch)
+    except torch.OutOfMemoryError:
+        pass
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    raise _OutOfMemory
