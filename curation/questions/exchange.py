@@ -11,6 +11,8 @@ from jaxtyping import Bool, Float, Int
 
 from curation.questions.options import LETTERS, NUMBERS, Letters, in_words, least_ratio
 from curation.questions.rows import Row, label_of, way_of, with_options
+from curation.questions.wordings import say
+from curation.relations.kinds import KINDS
 from schemas.camera import Array
 from schemas.config import QuestionsConfig
 
@@ -44,12 +46,12 @@ def exchange_labels(rows: Sequence[Row], config: QuestionsConfig, rng: np.random
         left[[first, *others]] -= 1
         for label in group:
             row = queues[label].pop()
-            way = way_of(row) or {}
+            way = way_of(row) or 0
             place = letters.next(size)
             wrong = [other for other in group if other != label]
             order = [wrong[n] for n in rng.permutation(size - 1)]
             order.insert(place, label)
-            out.append(with_options(row, [way[name] for name in order], place))
+            out.append(with_options(row, [say(row["kind"], way, name) for name in order], place))
     return out
 
 
@@ -108,4 +110,4 @@ def _with_numbers(row: Row, index: int, group: list[int], values: Float[Array, "
     place = LETTERS.index(row["answer"])
     order = [other for other in group if other != index]
     order.insert(place, index)
-    return with_options(row, in_words([float(values[n]) for n in order]), place)
+    return with_options(row, in_words([float(values[n]) for n in order], KINDS[row["kind"]].unit), place)

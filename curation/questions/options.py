@@ -9,12 +9,15 @@ whole run, takes that away by drawing the wrong options anew from the true value
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
+from curation.relations.kinds import STEP
 from schemas.config import QuestionsConfig
 
 NUMBERS = 4
@@ -62,8 +65,8 @@ def least_ratio(value: float, sigma: float, config: QuestionsConfig) -> float | 
     return ratio if ratio <= config.max_least_ratio else None
 
 
-def ladder(value: float, sigma: float, config: QuestionsConfig, draws: Sequence[float]) -> Ladder | None:
-    """Four lengths around a measured one (metres), or None where it is too uncertain. ``draws``: four uniforms in [0, 1)."""
+def ladder(value: float, sigma: float, config: QuestionsConfig, draws: Sequence[float], unit: str = "m") -> Ladder | None:
+    """Four numbers around a measured one, or None where it is too uncertain. ``draws``: four uniforms in [0, 1)."""
     low = least_ratio(value, sigma, config)
     if low is None:
         return None
@@ -72,14 +75,17 @@ def ladder(value: float, sigma: float, config: QuestionsConfig, draws: Sequence[
     levels = [0.0]
     for draw in draws[1:NUMBERS]:
         levels.append(levels[-1] + math.log(low) + draw * span)
-    return Ladder(in_words([value * math.exp(level - levels[rung]) for level in levels]), rung)
+    return Ladder(in_words([value * math.exp(level - levels[rung]) for level in levels], unit), rung)
 
 
-def in_words(values: Sequence[float]) -> tuple[str, ...]:
-    """Lengths in metres as option texts, all rounded alike: the number of decimals depends on all of them together."""
+UNITS = {"m": " m", "deg": "\u00b0", "m/s": " m/s"}
+
+
+def in_words(values: Sequence[float], unit: str = "m") -> tuple[str, ...]:
+    """Numbers as option texts, all rounded alike: the number of decimals depends on all of them together."""
     ordered = sorted(values)
     decimals = 3 if ordered[1] - ordered[0] < 0.03 else 2 if ordered[-1] < 10 else 1
-    return tuple(f"{v:.{decimals}f} m" for v in values)
+    return tuple(f"{v:.{decimals}f}{UNITS[unit]}" for v in values)
 
 
 _LEVEL = ("right", "left", "forward", "backward")
@@ -99,8 +105,32 @@ DIRECTION_SETS: tuple[tuple[str, ...], ...] = (
 CHANGE_SETS: tuple[tuple[str, ...], ...] = (("closer", "farther", "not moving"), ("closer", "farther"))
 
 
+_OFFERED = 4  # of kinds with more labels than letters
+# What mirrors, swaps and turns the level directions into each other: a course keeps its bends.
+_LEVEL_CYCLE = ("right", "away", "left", "towards")
+
+
 def label_set(kind: str, label: str, labels: tuple[str, ...], draw: float) -> tuple[str, ...]:
     """The labels offered with the true one: one of a few sets that hold it. ``select`` chooses anew, seeing the whole run."""
-    sets = {"camera_direction": DIRECTION_SETS, "object_camera_distance_change": CHANGE_SETS}.get(kind, (labels,))
+    if STEP in label or kind == "object_trajectory":
+        others = _alike(label)
+        sets = tuple((label, *some) for some in itertools.combinations(others, min(_OFFERED - 1, len(others))))
+    elif len(labels) > len(LETTERS):
+        rest = [other for other in labels if other != label]
+        sets = tuple((label, *some) for some in itertools.combinations(rest, _OFFERED - 1))
+    else:
+        sets = {"camera_direction": DIRECTION_SETS, "object_camera_distance_change": CHANGE_SETS}.get(kind, (labels,))
     fitting = [s for s in sets if label in s]
     return fitting[int(draw * len(fitting))]
+
+
+@cache
+def _alike(sequence: str) -> tuple[str, ...]:
+    """Sequences with the same bends as ``sequence``: mirrored, turned by quarters, read in other directions."""
+    steps = sequence.split(STEP)
+    out = set()
+    for turn, flip in itertools.product(range(4), (1, -1)):
+        cycle = {name: _LEVEL_CYCLE[(flip * n + turn) % 4] for n, name in enumerate(_LEVEL_CYCLE)}
+        for upright in ({}, {"up": "down", "down": "up"}):
+            out.add(STEP.join({**cycle, **upright}.get(step, step) for step in steps))
+    return tuple(sorted(out - {sequence}))

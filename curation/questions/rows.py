@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from functools import cache
 from typing import Any
 
 from curation.questions.options import LETTERS, listed
-from curation.questions.wordings import wordings
+from curation.questions.wordings import read
 
 Row = dict[str, Any]
 _NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?")
@@ -22,13 +21,14 @@ def option_values(row: Row) -> list[float]:
 def label_of(row: Row, text: str | None = None) -> str:
     """The label that an option's text says (the right one's by default); the text itself where it is not one of our wordings."""
     text = row["answer_text"] if text is None else text
-    return _labels().get(row["kind"], {}).get(text, ("", text))[1]
+    found = read(row["kind"], text)
+    return text if found is None else found[1]
 
 
-def way_of(row: Row) -> dict[str, str] | None:
-    """How the row words every label of its kind; None where its answer is not one of our wordings."""
-    found = _labels().get(row["kind"], {}).get(row["answer_text"])
-    return None if found is None else wordings().options[row["kind"]][found[0]]
+def way_of(row: Row) -> int | None:
+    """Number of the way in which the row words labels; None where its answer is not one of our wordings."""
+    found = read(row["kind"], row["answer_text"])
+    return None if found is None else found[0]
 
 
 def with_options(row: Row, options: Sequence[str], place: int) -> Row:
@@ -38,12 +38,3 @@ def with_options(row: Row, options: Sequence[str], place: int) -> Row:
         {**turn, "content": turn["content"].replace(old, new) if turn["role"] == "user" else letter} for turn in row["messages"]
     ]
     return {**row, "options": list(options), "answer": letter, "answer_text": options[place], "messages": turns}
-
-
-@cache
-def _labels() -> dict[str, dict[str, tuple[int, str]]]:
-    """By kind and text: the number of the way and the label."""
-    return {
-        kind: {text: (n, label) for n, way in enumerate(ways) for label, text in way.items()}
-        for kind, ways in wordings().options.items()
-    }

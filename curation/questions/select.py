@@ -12,6 +12,7 @@ which nothing can be learnt. The outcome does not depend on the rows' order.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -19,6 +20,8 @@ from typing import Any
 
 from curation.questions.exchange import exchange_labels, exchange_numbers
 from curation.questions.rows import Row, label_of
+from curation.questions.shares import in_shares, shares_of
+from curation.relations.kinds import KINDS, STEP
 from curation.seeding import generator
 from schemas.config import QuestionsConfig
 
@@ -26,6 +29,17 @@ __all__ = ["label_of", "select"]
 
 _CELL_ROWS = 120  # a span's own cell must have this many rows to be worth its losses
 _FEW = 4
+_SIDED = ("object_camera_lateral", "object_direction")
+# what a thing is makes some answers likelier (cars are faster than people); one class per line
+_CLASSES = {
+    "person": "person people man men woman women child children boy girl pedestrian walker runner player",
+    "animal": "dog cat horse cow sheep bird duck animal",
+    "vehicle": "car truck van bus lorry taxi train tram vehicle",
+    "cycle": "bicycle bike motorcycle motorbike scooter cyclist rider skateboard",
+    "ball": "ball football",
+}
+_CLASS_OF = {word: name for name, words in _CLASSES.items() for word in words.split()}
+_THING = re.compile(rf"\b({'|'.join(_CLASS_OF)})s?\b", re.IGNORECASE)
 _SIDE = re.compile(r"\bon the (left|right)\b|\b(\d+) ?% from the left\b")
 
 
@@ -38,8 +52,8 @@ def select(rows: Iterable[Row], config: QuestionsConfig, seed: int) -> list[Row]
     ordered = sorted(rows, key=lambda row: row["id"])
     if not config.balance:
         return ordered
-    kept: list[Row] = []
-    for kind_rows in _parts(ordered, lambda row: row["kind"]):
+    kept: list[Row] = [row for row in ordered if not row["options"]]
+    for kind_rows in _parts([row for row in ordered if row["options"]], lambda row: row["kind"]):
         mine: list[Row] = []
         for cell in _cells(kind_rows):
             exchange = exchange_labels if cell[0]["answer_value"] is None else exchange_numbers
@@ -48,16 +62,46 @@ def select(rows: Iterable[Row], config: QuestionsConfig, seed: int) -> list[Row]
         others = [row for row in kind_rows if row["id"] not in taken]
         lots = generator(seed, kind_rows[0]["kind"], "few").permutation(len(others)).tolist()
         kept += mine + [others[n] for n in lots[: max(0, _FEW - len(mine))]]
-    return sorted(kept, key=lambda row: row["id"])
+    return in_shares(sorted(kept, key=lambda row: row["id"]), shares_of(config), seed)
 
 
 def _cells(rows: Sequence[Row]) -> list[list[Row]]:
-    """Rows of one kind, split by the side that is named, and by span where both parts stay large."""
+    """Rows of one kind, split by what changes which answers are likely, or possible.
+
+    Always by the side that is named, by the bends of a course and by the number of objects to count; by the things that are
+    named, and by span, only as far as the parts stay large.
+    """
     cells: list[list[Row]] = []
-    for side in _parts(rows, _side):
-        spans = _parts(side, _span)
-        cells += spans if min(map(len, spans)) >= _CELL_ROWS else [side]
+    for part in _parts(rows, lambda row: (_side(row), _bends(row), _counted(row))):
+        for thing in _large_parts(part, _things):
+            spans = _parts(thing, _span)
+            cells += spans if min(map(len, spans)) >= _CELL_ROWS else [thing]
     return cells
+
+
+def _large_parts(rows: Sequence[Row], key: Callable[[Row], Any]) -> list[list[Row]]:
+    """The parts that are large, and all that are not as one."""
+    parts = _parts(rows, key)
+    small = [row for part in parts if len(part) < _CELL_ROWS for row in part]
+    return [part for part in parts if len(part) >= _CELL_ROWS] + ([small] if small else [])
+
+
+def _bends(row: Row) -> int:
+    """How often a course changes its direction: options with as many bends are equally smooth."""
+    if not KINDS[row["kind"]].sequence:
+        return 0
+    steps = label_of(row).split(STEP)
+    return sum(a != b for a, b in itertools.pairwise(steps))
+
+
+def _counted(row: Row) -> int:
+    """Number of objects of a kind that counts them."""
+    return row["id"].count("+") if KINDS[row["kind"]].subject == "several" else 0
+
+
+def _things(row: Row) -> tuple[str, ...]:
+    """The classes of things that the question names, in its order."""
+    return tuple(_CLASS_OF[word.lower()] for word in _THING.findall(row["question"])) if row["object_id"] else ()
 
 
 def _parts(rows: Sequence[Row], key: Callable[[Row], Any]) -> list[list[Row]]:
@@ -69,7 +113,7 @@ def _parts(rows: Sequence[Row], key: Callable[[Row], Any]) -> list[list[Row]]:
 
 def _side(row: Row) -> str:
     """Where the words of a question put the object: a guess at which way it can go."""
-    if row["kind"] != "object_camera_lateral":
+    if row["kind"] not in _SIDED:
         return ""
     found = _SIDE.search(row["question"])
     if found is None:

@@ -11,7 +11,13 @@ from curation.geometry import vector_from_rotation
 from curation.relations.camera import Answer, camera_distance, direction_answer, distance_answer
 from curation.relations.doubt import scale_sigma_rel
 from curation.relations.kinds import KINDS
-from curation.relations.objects import displacement_details, object_answers, object_distance
+from curation.relations.more.camera_move import move
+from curation.relations.more.camera_rotation import rotation, rotation_angle
+from curation.relations.more.details import object_details, seen_frames
+from curation.relations.more.groups import group_facts
+from curation.relations.more.scene import Scene
+from curation.relations.more.single import single_answers
+from curation.relations.objects import object_answers
 from curation.relations.pairs import choose_pairs
 from curation.seeding import generator
 from schemas.camera import Array, CameraPath, RelativeCameraPath
@@ -51,6 +57,7 @@ def clip_facts(
         list(range(count)), config.max_pairs, generator(seed, clip_id, "pairs:camera"), min_span=min(config.min_span, count - 1)
     )
     scale_rel = scale_sigma_rel(path, config, assumed) if isinstance(path, CameraPath) else 0.0
+    scene = Scene(path, question, times_s, config, scale_rel) if isinstance(path, CameraPath) else None
     for i, j in pairs:
         a, b = int(question[i]), int(question[j])
         shared = _camera_details(path, a, b, times_s, scale_rel)
@@ -60,39 +67,30 @@ def clip_facts(
             answers["camera_distance"] = distance_answer(path, a, b, config, scale_rel=scale_rel)
             if path.static:
                 answers = {kind: _static(answer) for kind, answer in answers.items()}
+        if scene is not None:
+            answers |= {
+                "camera_rotation": rotation(scene, a, b),
+                "camera_rotation_angle": rotation_angle(scene, a, b),
+                "camera_move": move(scene, a, b),
+            }
         facts += [_fact(clip_id, kind, "", i, j, answer, shared, config) for kind, answer in answers.items()]
-    if isinstance(path, CameraPath):
+    if scene is not None:
         for track in tracks:
-            facts += _track_facts(clip_id, question, times_s, path, track, config, seed, scale_rel)
+            facts += _track_facts(clip_id, scene, track, seed)
+        facts += group_facts(clip_id, scene, tracks, seed, _camera_details)
     order = {kind: n for n, kind in enumerate(KINDS)}
     return sorted(facts, key=lambda f: (order[f.kind], f.object_id, f.frame_i, f.frame_j))
 
 
-def _track_facts(
-    clip_id: str,
-    question: Int[Array, "q"],
-    times_s: Float[Array, "t"],
-    path: CameraPath,
-    track: ObjectTrack,
-    config: RelationsConfig,
-    seed: int,
-    scale_rel: float,
-) -> list[Fact]:
-    seen = [q for q, m in enumerate(question) if track.visible[m] and np.isfinite(track.centroid_cov_m2[m]).all()]
+def _track_facts(clip_id: str, scene: Scene, track: ObjectTrack, seed: int) -> list[Fact]:
+    path, config = scene.path, scene.config
     rng = generator(seed, clip_id, f"pairs:{track.object_id}")
     facts: list[Fact] = []
-    for i, j in choose_pairs(seen, config.max_pairs, rng, min_span=min(config.min_span, len(question) - 1)):
-        a, b = int(question[i]), int(question[j])
-        moved = object_distance(path, track, a, b, scale_rel=scale_rel)
-        shared = _camera_details(path, a, b, times_s, scale_rel) | {
-            "object_center": [_floats(track.centroid_m[a]), _floats(track.centroid_m[b])],
-            "object_shift": _floats(displacement_details(path, track, a, b)),
-            "object_moved_m": [round(moved.value, 6), round(moved.sigma, 6)],
-        }
-        boxes = track.bbox_xyxy_px[[a, b]]
-        if np.isfinite(boxes).all():
-            shared["boxes_px"] = [_floats(box) for box in boxes]
-        answers = object_answers(path, track, a, b, config, scale_rel=scale_rel)
+    count = len(scene.question)
+    for i, j in choose_pairs(seen_frames(scene, [track]), config.max_pairs, rng, min_span=min(config.min_span, count - 1)):
+        a, b = int(scene.question[i]), int(scene.question[j])
+        shared = _camera_details(path, a, b, scene.times_s, scene.scale_rel) | object_details(scene, track, a, b)
+        answers = object_answers(path, track, a, b, config, scale_rel=scene.scale_rel) | single_answers(scene, track, a, b)
         facts += [_fact(clip_id, kind, track.object_id, i, j, answer, shared, config) for kind, answer in answers.items()]
     return facts
 

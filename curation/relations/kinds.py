@@ -63,7 +63,9 @@ KINDS: dict[str, Kind] = {
     ),
 }
 
-# The kinds beyond the paper's. Frames are always (frame_i, frame_j), i < j. They join KINDS when all of the line knows them.
+PAPER_KINDS = tuple(KINDS)
+
+# The kinds beyond the paper's. Frames are always (frame_i, frame_j), i < j.
 FURTHER: dict[str, Kind] = {
     "camera_rotation": Kind(
         "camera",
@@ -196,3 +198,5 @@ FURTHER: dict[str, Kind] = {
         "several", ("0", "1", "2", "3", "4"), "", False, False, "how many of the objects that are named move between i and j"
     ),
 }
+
+KINDS |= FURTHER

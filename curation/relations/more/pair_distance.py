@@ -1,0 +1,32 @@
+"""Do two objects come closer to each other in the scene from frame i to frame j, or get farther apart?
+
+D_k = |centroid(B_k) - centroid(A_k)|; the value is D_j - D_i, metres. Closer and farther from ``moving_m`` on, "not changing"
+below ``still_m``, nothing between. As the direction from A to B turns, the unseen middles of both add up to their reach times
+the turn.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from curation.relations.camera import Answer
+from curation.relations.more.scene import Scene, apart, part_lever_m, reach_m, sigmas
+from schemas.track import ObjectTrack
+
+
+def pair_distance_change(scene: Scene, track: ObjectTrack, other: ObjectTrack, a: int, b: int) -> Answer | None:
+    """The change and its label."""
+    config = scene.config
+    (start, u_start), (end, u_end) = apart(scene, track, other, a), apart(scene, track, other, b)
+    reach = max(reach_m(track, a) + reach_m(other, a), reach_m(track, b) + reach_m(other, b))
+    if not math.isfinite(reach):
+        return None
+    change, slack = end.value - start.value, reach * float(np.linalg.norm(u_end - u_start))
+    sigma = math.hypot(start.sigma, end.sigma, part_lever_m(track, a, b), part_lever_m(other, a, b))
+    moving, still = sigmas(abs(change) - config.moving_m - slack, sigma), sigmas(config.still_m - abs(change) - slack, sigma)
+    details = {"apart_m": [round(start.value, 6), round(end.value, 6)]}
+    if still >= moving:
+        return change, "not changing", sigma, still, details
+    return change, ("farther" if change > 0 else "closer"), sigma, moving, details

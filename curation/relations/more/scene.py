@@ -1,0 +1,148 @@
+"""What all kinds share: one clip as measured, how far a thing went with what doubt, and where two things stand to each other."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from curation.relations.doubt import Estimate, axes_variance, shared_range_error
+from curation.relations.objects import displacement_along, object_distance
+from curation.relations.wholeness import only_in_part, turn_lever_m
+from schemas.camera import Array, CameraPath
+from schemas.config import RelationsConfig
+from schemas.track import ObjectTrack
+
+NEVER = -1.0
+"""Margin of an answer that no sigma covers."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A clip's measured camera, its clock, and the thresholds.
+
+    Attributes:
+        question: (Q,) measuring frames that a question can name; a course is followed over these.
+        times_s: (T,) of the measuring frames.
+        scale_rel: relative error that all lengths share.
+    """
+
+    path: CameraPath
+    question: Int[Array, "q"]
+    times_s: Float[Array, "t"]
+    config: RelationsConfig
+    scale_rel: float
+
+    def seconds(self, a: int, b: int) -> float:
+        """Time from measuring frame a to b."""
+        return float(self.times_s[b] - self.times_s[a])
+
+    def between(self, a: int, b: int) -> list[int]:
+        """The question frames from a to b, both included, as measuring frames."""
+        return [int(k) for k in self.question if a <= k <= b]
+
+    def parts(self, a: int, b: int, count: int) -> list[int] | None:
+        """Question frames nearest to the ends of ``count`` equal parts of the time from a to b; None where two coincide."""
+        inside = self.between(a, b)
+        times = self.times_s[inside]
+        ends = [inside[int(np.argmin(np.abs(times - t)))] for t in np.linspace(self.times_s[a], self.times_s[b], count + 1)]
+        return ends if len(set(ends)) == count + 1 else None
+
+
+def sigmas(distance: float, sigma: float) -> float:
+    """``distance`` in units of ``sigma``; a sigma of zero cannot make an unsafe distance safe."""
+    return float(distance / max(sigma, 1e-6))
+
+
+def seen(track: ObjectTrack, frames: list[int]) -> bool:
+    """Whether the object was measured at all of ``frames``."""
+    return bool(track.visible[frames].all() and np.isfinite(track.centroid_cov_m2[frames]).all())
+
+
+def went(scene: Scene, track: ObjectTrack, a: int, b: int) -> Estimate:
+    """Straight distance between the object's places at a and b, world frame, metres."""
+    return object_distance(scene.path, track, a, b, scale_rel=scene.scale_rel)
+
+
+def toward(scene: Scene, track: ObjectTrack, a: int, b: int, u: Float[Array, "3"]) -> Estimate:
+    """The same along the unit world vector ``u``."""
+    return displacement_along(scene.path, track, a, b, u, scale_rel=scene.scale_rel)
+
+
+def excursion(scene: Scene, track: ObjectTrack, a: int, b: int) -> tuple[Estimate, float]:
+    """How far the object got from its place at a until b, at most.
+
+    And the least margin by which it stayed within ``place_m`` of that place all the time (negative where it did not).
+    """
+    away = [went(scene, track, a, k) for k in scene.between(a, b)[1:]]
+    farthest = max(away, key=lambda e: e.value)
+    return farthest, min(sigmas(scene.config.place_m - e.value, e.sigma) for e in away)
+
+
+def stays(scene: Scene, track: ObjectTrack, a: int, b: int) -> float:
+    """Margin of "it keeps its place from a to b"; ``NEVER`` where it was found moving or was not seen all the time."""
+    if not seen(track, scene.between(a, b)) or track.moving[a : b + 1].any():
+        return NEVER
+    return excursion(scene, track, a, b)[1]
+
+
+def moves(scene: Scene, track: ObjectTrack, a: int, b: int) -> float:
+    """Margin of "it is somewhere else at b than at a"; ``NEVER`` where it was found standing throughout."""
+    if not track.moving[a : b + 1].any():
+        return NEVER
+    distance = went(scene, track, a, b)
+    return sigmas(distance.value - scene.config.min_object_motion_m, distance.sigma)
+
+
+def winding(scene: Scene, track: ObjectTrack, a: int, b: int) -> float | None:
+    """How much longer the way from a to b is than the straight line, metres, over up to four parts; None if not all seen."""
+    ends = scene.parts(a, b, 4) or scene.parts(a, b, 2)
+    if ends is None or not seen(track, ends):
+        return None
+    places = track.centroid_m[ends]
+    way = float(np.linalg.norm(np.diff(places, axis=0), axis=1).sum())
+    return max(way - float(np.linalg.norm(places[-1] - places[0])), 0.0)
+
+
+def reach_m(track: ObjectTrack, k: int) -> float:
+    """How far the middle of the whole object may lie from the middle of what was measured: the unseen back."""
+    points = track.points_m[k]
+    points = points[np.isfinite(points).all(1)]
+    if len(points) < 4:
+        return float("inf")
+    low, high = np.percentile(points, [5, 95], axis=0)
+    return 0.75 * float(np.linalg.norm(high - low))
+
+
+def apart_along(scene: Scene, a: ObjectTrack, b: ObjectTrack, k: int, u: Float[Array, "3"]) -> Estimate:
+    """(centroid of b - centroid of a) at frame k along the unit world vector ``u``, metres.
+
+    The camera's own place cancels; its turn, both sightings and the range error that they share remain.
+    """
+    path = scene.path
+    gap = b.centroid_m[k] - a.centroid_m[k]
+    variance = float(u @ (a.centroid_cov_m2[k] + b.centroid_cov_m2[k]) @ u) + axes_variance(path, k, gap, u, 0.0)
+    center = path.centers_m[k]
+    relative = math.hypot(max(a.common_sigma_rel, b.common_sigma_rel), scene.scale_rel)
+    shared = shared_range_error(a.centroid_m[k] - center, b.centroid_m[k] - center, u, relative)
+    return Estimate(float(u @ gap), math.sqrt(max(variance, 0.0) + shared**2))
+
+
+def apart(scene: Scene, a: ObjectTrack, b: ObjectTrack, k: int) -> tuple[Estimate, Float[Array, "3"]]:
+    """Distance between the centroids at frame k, metres, and its direction (unit, world frame, from a to b)."""
+    gap = b.centroid_m[k] - a.centroid_m[k]
+    u = gap / max(float(np.linalg.norm(gap)), 1e-9)
+    return apart_along(scene, a, b, k, u), u
+
+
+def part_lever_m(track: ObjectTrack, a: int, b: int) -> float:
+    """Extra doubt of places of an object that the picture only ever shows in part and that turned from a to b."""
+    return turn_lever_m(track.points_m[a], track.points_m[b]) if only_in_part(track) else 0.0
+
+
+def third_of(scene: Scene, a: int, b: int, k: int) -> int:
+    """In which third of the time from a to b frame k lies: 0, 1, 2."""
+    share = scene.seconds(a, k) / max(scene.seconds(a, b), 1e-9)
+    return min(int(3 * share), 2)
