@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from pipelines.files import replacing, write_json
 from schemas import run_folder as names
-from schemas.clip import ClipFrames, ClipSpec
+from schemas.clip import ClipFrames, ClipSpec, Source
 from schemas.config import Config
 
 
@@ -20,8 +21,9 @@ class Clip:
     read from disk.
     """
 
-    def __init__(self, spec: ClipSpec, config: Config, output: Path) -> None:
+    def __init__(self, spec: ClipSpec, config: Config, output: Path, source: Source | None = None) -> None:
         self.spec, self.config = spec, config
+        self.source = source or spec.source  # where its files lie on this machine
         self.folder = output / names.clip_folder(spec.clip_id)
         self._path: Any = None
         self._tracks: Any = None
@@ -34,17 +36,27 @@ class Clip:
         """Decode the clip, and write its mp4 where asked to. The frames stay at hand as ``frames``."""
         from curation.video import decode_clip
 
+        spec = replace(self.spec, source=self.source)
         if with_video:
             with replacing(self.file(names.CLIP_VIDEO)) as temporary:
-                self.frames = decode_clip(self.spec, self.config.video, temporary)
+                self.frames = decode_clip(spec, self.config.video, temporary)
         else:
-            self.frames = decode_clip(self.spec, self.config.video, None)
+            self.frames = decode_clip(spec, self.config.video, None)
         return self.frames
 
     @cached_property
     def frames(self) -> ClipFrames:
         """The measuring frames; decoded again when the video stage was done by an earlier run."""
         return self.decode(with_video=False)
+
+    @cached_property
+    def annotation(self) -> Any:
+        """What was measured of the source elsewhere (``curation.imports.Annotation``), or None."""
+        if not (self.source.annotations and self.config.imports.use):
+            return None
+        from curation.imports import read_annotations
+
+        return read_annotations(self.source.annotations)
 
     @cached_property
     def info(self) -> Any:

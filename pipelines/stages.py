@@ -30,6 +30,20 @@ def scan(input_root: Path, config: VideoConfig) -> Any:
     return room.scan(input_root, config)
 
 
+def candidates(root: Path) -> Any:
+    """``curation.video.sources.candidates``, imported when called."""
+    from curation.video import sources
+
+    return sources.candidates(root)
+
+
+def read_source(candidate: Any, config: VideoConfig) -> Source:
+    """``curation.video.sources.read_source``, imported when called."""
+    from curation.video import sources
+
+    return sources.read_source(candidate, config)
+
+
 def plan_clips(source: Source, config: VideoConfig) -> Any:
     """``curation.video.plan_clips``, imported when called."""
     from curation import video as room
@@ -73,10 +87,16 @@ def cameras(clip: Clip) -> dict[str, Any]:
     from curation import cameras as room
     from curation.shards.rows import camera_rows
 
-    estimate = room.estimate_path if clip.frames.stereo else room.estimate_relative_path
-    clip.path = path = estimate(clip.frames, clip.config.cameras, seed=clip.config.seed)
-    clip.save_table(names.CAMERAS, camera_rows(clip.info, path), tables.CAMERAS)
-    return path.stats
+    if clip.annotation is not None:
+        from curation.imports import imported_path
+
+        clip.path = imported_path(clip.annotation, clip.frames, clip.config.imports)
+    else:
+        estimate = room.estimate_path if clip.frames.stereo else room.estimate_relative_path
+        clip.path = estimate(clip.frames, clip.config.cameras, seed=clip.config.seed)
+    clip.save_table(names.CAMERAS, camera_rows(clip.info, clip.path), tables.CAMERAS)
+    stats: dict[str, Any] = clip.path.stats
+    return stats
 
 
 def objects(clip: Clip) -> dict[str, Any]:
@@ -86,8 +106,12 @@ def objects(clip: Clip) -> dict[str, Any]:
     from curation.shards.rows import object_rows, track_rows
     from schemas.camera import CameraPath
 
-    path, tracks, words = clip.path, [], []
-    if isinstance(path, CameraPath):
+    path, tracks, words = clip.path, list[Any](), list[Any]()
+    if clip.annotation is not None and clip.annotation.has_objects:
+        from curation.imports import imported_objects
+
+        tracks, words = imported_objects(clip.annotation, clip.frames, path, clip.config)
+    elif isinstance(path, CameraPath) and clip.frames.stereo:
         tracks = room.find_moving_objects(clip.frames, path, clip.config.objects, clip.config.depth, seed=clip.config.seed)
         words = describe(clip.frames, tracks) if tracks else []
     clip.tracks = tracks
@@ -148,15 +172,15 @@ def reasoning(clip: Clip) -> dict[str, Any]:
 
 STAGES: tuple[Stage, ...] = (
     Stage("video", 1, ("video",), (), (), video, rooms=("video",)),
-    Stage("cameras", 1, ("cameras",), ("video",), ("cameras",), cameras, rooms=("cameras",)),
+    Stage("cameras", 1, ("cameras", "imports"), ("video",), ("cameras",), cameras, rooms=("cameras", "imports")),
     Stage(
         "objects",
         1,
-        ("objects", "depth"),
+        ("objects", "depth", "imports"),
         ("video", "cameras"),
         ("objects", "tracks"),
         objects,
-        rooms=("objects", "depth", "cameras"),
+        rooms=("objects", "depth", "cameras", "imports"),
     ),
     Stage("relations", 1, ("relations",), ("cameras", "objects"), ("facts",), relations, rooms=("relations",)),
     Stage("questions", 1, ("questions", "relations"), ("objects", "relations"), ("sft",), questions, rooms=("questions",)),
@@ -209,6 +233,13 @@ def _code_of(room: str) -> str:
     return fingerprint([(path.relative_to(root).as_posix(), path.read_text(encoding="utf-8")) for path in files])
 
 
+def code_print(stages: tuple[Stage, ...]) -> str:
+    """Hash of the code of all rooms that the stages run, and of the one that packs: what a run publishes depends on it."""
+    return fingerprint(
+        [[room, _code_of(room)] for room in sorted({room for stage in stages for room in stage.rooms} | {"shards"})]
+    )
+
+
 def plan_print(config: Config) -> str:
     """Hash of what finding sources and cutting clips depends on, besides the input."""
     return fingerprint(PLAN_VERSION, _code_of("video"), config.video.model_dump(mode="json"))
@@ -225,6 +256,7 @@ def fingerprints(spec: ClipSpec, config: Config, stages: tuple[Stage, ...], sele
         sections = {name: values[name] for name in stage.sections}
         upstream = [out[name] for name in stage.upstream]
         source = [spec.clip_id, list(spec.source.assumed), selection if stage.after_selection else ""]
+        source += [spec.source.annotations_sha256] if "imports" in stage.sections else []
         code = [_code_of(room) for room in (*stage.rooms, ".")] if stage.rooms else []
         columns = [tables.PUBLISHED[name].to_string() for name in stage.writes]
         out[stage.name] = fingerprint(source, config.seed, stage.name, stage.version, sections, upstream, columns, code)

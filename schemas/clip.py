@@ -31,6 +31,8 @@ class Source:
         camera: calibration as given: fx fy cx cy width height, or hfov_deg; empty where nothing was given.
         baseline_m: distance between the eyes, metres; None where mono.
         assumed: names of the values above that came from config defaults and not from a calibration.
+        annotations: folder of what was measured of the source elsewhere (see ``curation.imports.folder``); empty where none.
+        annotations_sha256: hash of that folder's files and their names; empty where there is none.
     """
 
     name: str
@@ -42,6 +44,8 @@ class Source:
     camera: dict[str, float]
     baseline_m: float | None
     assumed: tuple[str, ...]
+    annotations: str = ""
+    annotations_sha256: str = ""
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,8 @@ VIDEO_SUFFIXES = frozenset(
     {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg", ".wmv", ".flv", ".ogv", ".3gp"}
 )
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
-IGNORED_FOLDERS = frozenset({"truth"})  # rendered worlds keep their ground truth beside the eyes
+ANNOTATIONS = "annotations"  # X/annotations or X.annotations, with about.yaml in it: see curation.imports.folder
+IGNORED_FOLDERS = frozenset({"truth", ANNOTATIONS})  # rendered worlds keep their ground truth beside the eyes
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ def _find(folder: Path, seen: set[tuple[int, int]], root: Path | None = None) ->
         sidecar = next((p for p in (folder / "calib.yaml", beside) if os.path.lexists(p)), None)
         yield _Found(name, name, left, right, sidecar)
     for path in entries:
-        if path in (left, right) or path.name in IGNORED_FOLDERS:
+        if path in (left, right) or path.name in IGNORED_FOLDERS or path.suffix == f".{ANNOTATIONS}":
             continue
         if os.path.isdir(path):
             yield from _find(path, seen, root)
@@ -175,16 +176,19 @@ def read_source(found: Candidate, config: VideoConfig) -> Source:
     if right is not None and right.is_dir():
         _check_same_images(found.left, right)
     camera, assumed = _camera(layout, calibration, config)
+    annotations = _annotations(found.left)
     source = Source(
         name=found.name,
         layout=layout,
         left=str(found.left),
         right=str(right) if right else None,
-        sha256=_sha256(files),
+        sha256=content_hash(files),
         fps=None,
         camera=camera,
         baseline_m=None,
         assumed=tuple(assumed),
+        annotations=str(annotations) if annotations else "",
+        annotations_sha256=_named_hash(annotations) if annotations else "",
     )
     if layout in STEREO_LAYOUTS:
         given = calibration.baseline_m is not None
@@ -195,6 +199,25 @@ def read_source(found: Candidate, config: VideoConfig) -> Source:
         fps = calibration.fps if calibration.fps is not None else config.image_fps
         source = replace(source, fps=fps, assumed=source.assumed + (() if given else ("fps",)))
     return source
+
+
+def _annotations(left: Path) -> Path | None:
+    """The folder of annotations that belongs to a source, if there is one."""
+    folder = left.parent / ANNOTATIONS if left.stem.lower() == "left" else left.with_suffix(f".{ANNOTATIONS}")
+    if (folder / "about.yaml").is_file():
+        return folder
+    if any((folder / name).exists() for name in ("poses.npz", "poses.txt")):
+        raise Rejected("bad_annotation", f"{_label(folder.name)}/ holds poses and no about.yaml, which says what they are")
+    return None
+
+
+def _named_hash(folder: Path) -> str:
+    """Hash of the bytes and names of all files in a folder."""
+    digest = hashlib.sha256()
+    for path in sorted(p for p in folder.rglob("*") if not p.name.startswith(".") and not p.is_dir()):
+        line = f"{path.relative_to(folder).as_posix()}\0{content_hash(_files(path))}\n"
+        digest.update(line.encode("utf-8", "backslashreplace"))
+    return digest.hexdigest()
 
 
 def _camera(layout: Layout, calibration: Calibration, config: VideoConfig) -> tuple[dict[str, float], list[str]]:
@@ -241,8 +264,8 @@ def _check_same_images(left: Path, right: Path) -> None:
         raise Rejected("eyes_differ", f"image {odd} has no partner in the other eye's folder")
 
 
-def _sha256(files: list[Path]) -> str:
-    """Hash of the bytes of one file; of several, each preceded by its length, so that no two lists read alike."""
+def content_hash(files: list[Path]) -> str:
+    """Hash (SHA-256) of the bytes of one file; of several, each preceded by its length, so that no two lists read alike."""
     digest = hashlib.sha256()
     for file in files:
         try:
