@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
-from functools import cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-import yaml
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -17,13 +16,13 @@ from curation.audit.accuracy import audit_against_truth
 from curation.audit.leaks import guess_blindly, leaked_sources
 from curation.audit.published import read_run
 from curation.questions.select import label_of
+from curation.report.audit_page import write_audit_page
 from curation.worlds.export import TRUTH_FOLDER
 from curation.worlds.truth import TRUTH, Truth, load_truth
 from pipelines.files import json_safe, write_json
-from schemas.config import RelationsConfig
-from schemas.run_folder import CONFIG
+from pipelines.run_facts import still_threshold_m
 
-AUDIT_JSON = "audit.json"
+AUDIT_JSON, PAGES = "audit.json", "audit"
 _EPILOG = """
 examples:
   python -m pipelines.audit --truth worlds run     everything, against the truth that pipelines.simulate wrote
@@ -34,9 +33,11 @@ A published object is matched to the true body that most of its pixels lie on: i
 is a phantom, and every question about it is wrong. partial: it covers less than 0.3 of the body; loose: most of it lies beside
 the body; jumped: it changes to another body; fragments: second objects of one body.
 
-Writes RUN/audit.json (every number of the tables, one row per clip, every wrong question). The exit status is 1 when questions
-are less often sound than --min-accuracy, when a guesser that never sees the video beats chance by more than --max-blind-excess
-(and by more than 4 standard errors), or when a source of `bench` is also trained on; 2 when the run cannot be read.
+Writes RUN/audit.json (every number of the tables, one row per clip, every wrong question) and RUN/audit/index.html (the same
+with pictures: masks and paths over the video, errors over time, reliability of sigma, the ten worst questions).
+The exit status is 1 when questions are less often sound than --min-accuracy, when a guesser that never sees the video beats
+chance by more than --max-blind-excess (and by more than 4 standard errors), or when a source of `bench` is also trained on;
+2 when the run cannot be read.
 """
 
 
@@ -56,16 +57,11 @@ def parser() -> argparse.ArgumentParser:
         "--min-accuracy", type=float, default=0.99, metavar="SHARE", help="least share of sound questions (default 0.99)"
     )
     out.add_argument("--max-blind-excess", type=float, default=0.03, metavar="SHARE", help="most over chance (default 0.03)")
+    out.add_argument(
+        "--html", type=Path, default=None, metavar="DIR", help="where the page goes (default RUN/audit); open DIR/index.html"
+    )
+    out.add_argument("--no-html", action="store_true", help="tables and audit.json only")
     return out
-
-
-def still_threshold_m(run: Path) -> float:
-    """Change of distance that divides "not moving" from closer and farther: the middle of the run's two thresholds."""
-    relations = RelationsConfig()
-    if (run / CONFIG).exists():
-        resolved = yaml.safe_load((run / CONFIG).read_text(encoding="utf-8")) or {}
-        relations = RelationsConfig.model_validate(resolved.get("relations", {}))
-    return (relations.still_m + relations.moving_m) / 2
 
 
 def audit(run: Path, truth: Path | None, max_blind_excess: float) -> dict[str, Any]:
@@ -78,13 +74,7 @@ def audit(run: Path, truth: Path | None, max_blind_excess: float) -> dict[str, A
     out: dict[str, Any] = {"blind": guess_blindly(run, max_blind_excess), "leaked_sources": leaked_sources(run)}
     if truth is None:
         return out
-
-    @cache
-    def truth_of(source: str) -> Truth | None:
-        folder = truth / source / TRUTH_FOLDER
-        return load_truth(folder) if folder.is_dir() else None
-
-    out |= audit_against_truth(clips, truth_of, label_of, still_threshold_m(run))
+    out |= audit_against_truth(clips, partial(truth_of, truth), label_of, still_threshold_m(run))
     worlds = {path.parent.parent.relative_to(truth).as_posix() for path in truth.glob(f"**/{TRUTH_FOLDER}/{TRUTH}")}
     out["worlds_without_clip"] = sorted(worlds - {clip.row["source"] for clip in clips})
     if not out["clips_audited"]:
@@ -93,6 +83,13 @@ def audit(run: Path, truth: Path | None, max_blind_excess: float) -> dict[str, A
             "--truth is the folder that pipelines.build had as --input."
         )
     return out
+
+
+@lru_cache(maxsize=4)
+def truth_of(folder: Path, source: str) -> Truth | None:
+    """The truth of one source of a run; None where it has none."""
+    found = folder / source / TRUTH_FOLDER
+    return load_truth(found) if found.is_dir() else None
 
 
 def failures(report: dict[str, Any], min_accuracy: float) -> list[str]:
@@ -185,9 +182,16 @@ def main(argv: list[str] | None = None) -> int:
     report["failures"] = failures(report, arguments.min_accuracy)
     write_json(arguments.run / AUDIT_JSON, json_safe(report))
     show(report, console)
+    page = ""
+    if not arguments.no_html:
+        worlds = arguments.truth or arguments.run
+        folder, run = arguments.html or arguments.run / PAGES, arguments.run
+        written = write_audit_page(folder, run, json_safe(report), partial(truth_of, worlds), label_of, still_threshold_m(run))
+        page = f"; with pictures: {written}"
     for line in report["failures"]:
         console.print(f"[red]fails:[/red] {escape(line)}", highlight=False)
-    console.print(f"{'failed' if report['failures'] else 'passed'}; all numbers: {arguments.run / AUDIT_JSON}", highlight=False)
+    verdict = "failed" if report["failures"] else "passed"
+    console.print(f"{verdict}; all numbers: {arguments.run / AUDIT_JSON}{page}", highlight=False, soft_wrap=True)
     return 1 if report["failures"] else 0
 
 
