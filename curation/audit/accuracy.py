@@ -11,12 +11,15 @@ from typing import Any
 import numpy as np
 
 from curation.audit.answers import OBJECT_KINDS, along_axis, true_answer
+from curation.audit.answers_further import further_answer
 from curation.audit.matching import MIN_IOU, Match, eligible_movers, match_objects
 from curation.audit.naming import VERDICTS
 from curation.audit.published import PublishedClip, Row
 from curation.audit.trajectories import camera_errors, coverage, over_time, reliability, track_errors
 from curation.audit.verdicts import Verdict, judge
 from curation.worlds.truth import Truth
+
+PAPER_KINDS = (*OBJECT_KINDS, "camera_distance", "camera_direction")
 
 
 def fact_errors(clip: PublishedClip, truth: Truth, matches: dict[str, Match]) -> list[tuple[str, bool, float]]:
@@ -27,6 +30,11 @@ def fact_errors(clip: PublishedClip, truth: Truth, matches: dict[str, Match]) ->
         if fact["value"] is None or not fact["sigma"]:
             continue
         match = matches.get(fact["object_id"] or "")
+        if fact["kind"] not in PAPER_KINDS:
+            further = _further_value(fact, truth, matches, frames)
+            if further is not None:
+                out.append((fact["kind"], _asked(fact), (fact["value"] - further) / fact["sigma"]))
+            continue
         if fact["kind"] in OBJECT_KINDS and (match is None or match.body is None):
             continue
         answer = true_answer(fact["kind"], truth, match.body if match else None, frames[fact["frame_i"]], frames[fact["frame_j"]])
@@ -35,9 +43,21 @@ def fact_errors(clip: PublishedClip, truth: Truth, matches: dict[str, Match]) ->
             if not fact["label"]:
                 continue
             value = along_axis(answer, fact["label"])
-        safe = fact["margin"] is not None and fact["threshold"] is not None and fact["margin"] >= fact["threshold"]
-        out.append((fact["kind"], safe, (fact["value"] - value) / fact["sigma"]))
+        out.append((fact["kind"], _asked(fact), (fact["value"] - value) / fact["sigma"]))
     return out
+
+
+def _asked(fact: Row) -> bool:
+    return bool(fact["margin"] is not None and fact["threshold"] is not None and fact["margin"] >= fact["threshold"])
+
+
+def _further_value(fact: Row, truth: Truth, matches: dict[str, Match], frames: list[int]) -> float | None:
+    """The true number of a fact of the kinds beyond the paper's; None where it has none, or its objects are no two bodies."""
+    ids = [name for name in (fact["object_id"], *(fact["other_object_id"] or "").split("+")) if name]
+    bodies = [match.body for match in map(matches.get, ids) if match is not None and match.body is not None]
+    if len(set(bodies)) < len(ids):
+        return None
+    return further_answer(fact["kind"], truth, bodies, frames[fact["frame_i"]], frames[fact["frame_j"]]).value
 
 
 def wilson_low(right: int, count: int, z: float = 1.96) -> float | None:
@@ -154,7 +174,7 @@ def _clip_row(
 ) -> Row:
     eligible = eligible_movers(clip, truth) if clip.poses() is not None else []  # no object is measured without a scale
     found = {m.body for m in matches.values() if m.body is not None}
-    asked = {matches[v.object_id].body for v in own if v.object_id in matches}
+    asked = {matches[name].body for v in own for name in v.object_id.split("+") if name in matches}
     bodies = Counter(m.body for m in matches.values() if m.body is not None)
     return {
         "source": clip.row["source"],
@@ -172,7 +192,7 @@ def _clip_row(
         "movers_found": sum(b in found for b in eligible),
         "movers_asked": sum(b in asked for b in eligible),
         "missed": [truth.names[b] for b in eligible if b not in found],
-        "descriptions": {v.object_id: v.description for v in own if v.description},
+        "descriptions": {v.object_id: v.description for v in own if v.description and "+" not in v.object_id},
         "iou": {m.object_id: round(m.iou, 4) for m in matches.values()},
         "path": {k: v for k, v in path.items() if k != "z"} if path else None,
         "bodies": {m.object_id: truth.names[m.body] if m.body is not None else None for m in matches.values()},

@@ -9,12 +9,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from curation.audit.answers import NUMERIC_KINDS, OBJECT_KINDS, along_axis, true_answer, true_label
+from curation.audit.answers_further import CAMERA_FURTHER, NUMERIC_FURTHER, further_answer
 from curation.audit.matching import Match
 from curation.audit.naming import judge_description
 from curation.audit.published import PublishedClip, Row
 from curation.audit.trajectories import STATIC_M
 from curation.worlds.truth import Truth
 
+_NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?")
+_PAPER_KINDS = (*OBJECT_KINDS, "camera_distance", "camera_direction")
+_BAD_WORDS = ("wrong_colour", "points_elsewhere", "ambiguous")
 _LENGTH = re.compile(r"([-+]?\d+(?:\.\d+)?)\s*(mm|cm|m|km)?\b")
 _METRES = {"mm": 1e-3, "cm": 1e-2, "m": 1.0, "km": 1e3, None: 1.0}
 
@@ -54,7 +58,7 @@ class Verdict:
     @property
     def sound(self) -> bool:
         """The label is right, and the words do not lead to another object."""
-        return self.right and self.description not in ("wrong_colour", "points_elsewhere", "ambiguous")
+        return self.right and self.description not in _BAD_WORDS
 
 
 def length_of(option: str) -> float:
@@ -83,7 +87,9 @@ def judge(
     i, j = frames[question["frame_i"]], frames[question["frame_j"]]
     match = matches.get(object_id)
     body = match.body if match else None
-    labelled = question["options"][ord(question["answer"]) - ord("A")]
+    if kind not in _PAPER_KINDS:
+        return _judge_further(question, clip, truth, matches, label_of)
+    labelled = _said(question)
     fact = next((f for f in clip.facts if f["fact_id"] in (question["fact_ids"] or [])), None)
     measured, sigma = (fact["value"], fact["sigma"]) if fact else (question["answer_value"], None)
     problem, true_option, value = "", "", None
@@ -97,8 +103,7 @@ def judge(
         answer = true_answer(kind, truth, body, i, j)
         value = answer.value
         if kind in NUMERIC_KINDS:
-            distances = [abs(length_of(option) - value) for option in question["options"]]
-            true_option = question["options"][int(np.argmin(distances))]
+            true_option = _nearest(question, value, length_of)
         else:
             labels = {label_of(question, option): option for option in question["options"]}
             true_option = labels.get(true_label(kind, answer, list(labels), still_m), "")
@@ -115,3 +120,55 @@ def judge(
         labelled == true_option and problem != "static_camera", problem, measured, sigma, value, labelled, true_option, error,
         judge_description(words, clip, truth, match) if match else "",
     )  # fmt: skip
+
+
+def _judge_further(
+    question: Row, clip: PublishedClip, truth: Truth, matches: dict[str, Match], label_of: Callable[[Row, str], str]
+) -> Verdict:
+    """The same for the kinds beyond the paper's. Words for any of several objects that lead elsewhere spoil the question."""
+    kind, frames = question["kind"], clip.source_frames
+    i, j = frames[question["frame_i"]], frames[question["frame_j"]]
+    fact = next(f for f in clip.facts if f["fact_id"] in question["fact_ids"])
+    ids = [] if kind in CAMERA_FURTHER else [fact["object_id"], *filter(None, (fact["other_object_id"] or "").split("+"))]
+    found = [matches.get(name) for name in ids]
+    bodies = [match.body for match in found if match is not None and match.body is not None]
+    labelled = _said(question)
+    problem, true_option, value = "", "", None
+    if len(bodies) < len(ids):
+        problem = "phantom"
+    elif len(set(bodies)) < len(bodies):
+        problem = "fragment"
+    else:
+        if any(match is not None and not match.is_mover for match in found):
+            problem = "parked"
+        answer = further_answer(kind, truth, bodies, i, j)
+        value = answer.value
+        if kind in NUMERIC_FURTHER:
+            assert value is not None
+            true_option = _nearest(question, value, lambda text: float(_NUMBER.findall(text)[0]))
+        else:
+            true_option = {label_of(question, option): option for option in question["options"]}.get(answer.label, answer.label)
+    measured = fact["value"]
+    error = abs(measured - value) if measured is not None and value is not None else None
+    words = {row["object_id"]: row["description"] or "" for row in clip.objects}
+    judged = [judge_description(words.get(n, ""), clip, truth, m) for n, m in zip(ids, found, strict=True) if m is not None]
+    described = next((verdict for verdict in judged if verdict in _BAD_WORDS), judged[0] if judged else "")
+    return Verdict(
+        question["id"], clip.row["source"], kind, "+".join(ids), "+".join(truth.names[b] for b in bodies), question["frame_i"],
+        question["frame_j"], labelled == true_option, problem, measured, fact["sigma"], value, labelled, true_option, error,
+        described,
+    )  # fmt: skip
+
+
+def _said(question: Row) -> str:
+    """The text that the question gives as right."""
+    return question["options"][ord(question["answer"]) - ord("A")] if question["options"] else question["answer_text"]
+
+
+def _nearest(question: Row, value: float, number_of: Callable[[str], float]) -> str:
+    """The option nearest to the true number; of an open question, its answer if it is within a fifth of it."""
+    options = question["options"]
+    if not options:
+        stated = question["answer_text"]
+        return stated if abs(number_of(stated) - value) <= max(0.2 * abs(value), 0.02) else f"{value:.3g}"
+    return options[int(np.argmin([abs(number_of(option) - value) for option in options]))]
