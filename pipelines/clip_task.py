@@ -6,24 +6,30 @@ import contextlib
 import importlib
 import resource
 import socket
+import tempfile
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pipelines.clip import Clip
-from pipelines.ledger import Ledger, Record
+from pipelines.ledger import Ledger, Record, fingerprint
 from pipelines.masking import environment_secrets, scrub, secrets_of
 from pipelines.stages import Stage, fingerprints
+from pipelines.workplace import Workplace, adopt, at_hand, scratch_folder, with_local_files, workplace
 from schemas.clip import ClipSpec, Source
 from schemas.config import Config
 from schemas.outcome import Rejected
 
 Begin = Callable[[str], None]
 MESSAGE_LENGTH = 2000
+
+
+class CodeDiffers(RuntimeError):
+    """A worker runs other code than the driver: its records would speak of something else than what was asked for."""
 
 
 def stages_of(line: str) -> tuple[Stage, ...]:
@@ -59,33 +65,50 @@ def run_clip(payload: dict[str, Any], begin: Begin) -> dict[str, Any]:
     timeout) is recorded by the parent, which learns by ``begin`` where it happened.
     """
     spec, config = ClipSpec.from_json(payload["spec"]), Config.model_validate(payload["config"])
-    output, stages = Path(payload["output"]), stages_of(payload["line"])
-    ledger, prints = Ledger(output), fingerprints(spec, config, stages, payload["selection"])
-    clip = Clip(spec, config, output)
-    for position, stage in enumerate(stages):
-        if stage.name not in payload["stages"]:
-            continue
-        begin(stage.name)
-        failures = ledger.failures(stage.name, spec.clip_id, prints[stage.name])
-        for later in stages[position + 1 :]:
-            ledger.forget(later.name, spec.clip_id)
-        if not failures:
-            ledger.forget(stage.name, spec.clip_id)
-        record = measured(spec.clip_id, stage.name, prints[stage.name], partial(stage.run, clip))
-        record = replace(record, attempts=failures + 1, message=scrub(record.message, _secrets(config)))
-        ledger.write(record)
-        if record.outcome != "ok":
-            return {"outcome": record.outcome, "stage": stage.name, "reason": record.reason, "message": record.message}
-    return {"outcome": "ok", "stage": payload["stages"][-1], "reason": "", "message": ""}
+    stages = stages_of(payload["line"])
+    prints = fingerprints(spec, config, stages, payload["selection"])
+    if differ := [name for name, print_ in payload["prints"].items() if prints[name] != print_]:
+        raise CodeDiffers(
+            f"this worker's code gives other results in {', '.join(differ)} than the code that the run was started with; were "
+            "files changed meanwhile, or is another version installed here? Run again with one version everywhere."
+        )
+    resumed = payload["stages"][0] != stages[0].name
+    with workplace(payload, spec.clip_id, fetch=resumed) as place, at_hand(spec.source, config.run) as source:
+        clip = Clip(spec, with_local_files(config), place.output, source)
+        for position, stage in enumerate(stages):
+            if stage.name not in payload["stages"]:
+                continue
+            begin(stage.name)
+            failures = place.failures(stage.name, spec.clip_id, prints[stage.name])
+            for later in stages[position + 1 :]:
+                place.forget(later.name, spec.clip_id)
+            if not failures:
+                place.forget(stage.name, spec.clip_id)
+            record = measured(spec.clip_id, stage.name, prints[stage.name], partial(stage.run, clip))
+            record = replace(record, attempts=failures + 1, message=scrub(record.message, _secrets(config)))
+            place.keep(record)
+            if record.outcome != "ok":
+                break
+        return {**_ended(record), "records": place.told()}
+
+
+def _ended(record: Record) -> dict[str, Any]:
+    return {"outcome": record.outcome, "stage": record.stage, "reason": record.reason, "message": record.message}
 
 
 def plan_source(payload: dict[str, Any], begin: Begin) -> dict[str, Any]:
     """Cut one source into clips; the record's ``stats`` hold them, without the paths, which may differ in the next run."""
     begin("source")
     source = Source(**{**payload["source"], "assumed": tuple(payload["source"]["assumed"])})
-    config, output = Config.model_validate(payload["config"]), Path(payload["output"])
-    ledger = Ledger(output)
-    failures = ledger.failures("source", payload["key"], payload["fingerprint"])
+    config = Config.model_validate(payload["config"])
+    with workplace(payload) as place, at_hand(source, config.run) as local:
+        record = _planned(place, payload, local, payload["key"], payload["fingerprint"])
+        return {**_ended(record), "records": place.told()}
+
+
+def _planned(place: Workplace, payload: dict[str, Any], source: Source, key: str, print_: str) -> Record:
+    config = Config.model_validate(payload["config"])
+    failures = place.failures("source", key, print_)
 
     def work() -> dict[str, Any]:
         plan = importlib.import_module(payload["line"]).plan_clips(source, config.video)
@@ -95,10 +118,40 @@ def plan_source(payload: dict[str, Any], begin: Begin) -> dict[str, Any]:
             "refused": [[name, why.reason, why.detail] for name, why in plan.refused],
         }
 
-    record = measured(payload["key"], "source", payload["fingerprint"], work)
+    record = measured(key, "source", print_, work)
     record = replace(record, attempts=failures + 1, message=scrub(record.message, _secrets(config)))
-    ledger.write(replace(record, stats={"source": source.name, **record.stats}))
-    return {"outcome": record.outcome, "stage": "source", "reason": record.reason, "message": record.message}
+    record = replace(record, stats={"source": source.name, **record.stats})
+    place.keep(record)
+    return record
+
+
+def look_at_candidate(payload: dict[str, Any], begin: Begin) -> dict[str, Any]:
+    """Fetch what may be a source from the input's store, read and plan it; the record's ``stats`` hold the source."""
+    from pipelines.remote_input import read_candidate
+
+    begin("scan")
+    config = Config.model_validate(payload["config"])
+    scratch = scratch_folder(config.run)
+    scratch.mkdir(parents=True, exist_ok=True)
+    with workplace(payload) as place, tempfile.TemporaryDirectory(prefix="look-", dir=scratch) as folder:
+        failures = place.failures("scan", payload["key"], payload["fingerprint"])
+
+        def work() -> dict[str, Any]:
+            local, source = read_candidate(payload, config, Path(folder))
+            key = source_key(source)
+            _planned(place, payload, local, key, fingerprint(key, payload["how"]))
+            adopt(source, local, config.run)
+            return {"source": asdict(source)}
+
+        record = measured(payload["key"], "scan", payload["fingerprint"], work)
+        record = replace(record, attempts=failures + 1, message=scrub(record.message, _secrets(config)))
+        place.keep(record)
+        return {**_ended(record), "records": place.told()}
+
+
+def source_key(source: Source) -> str:
+    """What identifies a source: its content and its calibration, not its place."""
+    return fingerprint(source.sha256, source.layout, source.fps, source.camera, source.baseline_m, list(source.assumed))
 
 
 def measured(item_id: str, stage: str, print_: str, work: Callable[[], dict[str, Any]]) -> Record:

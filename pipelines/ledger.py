@@ -102,8 +102,8 @@ class Lock:
         OutputIsBusy: another process holds it; the message names it.
     """
 
-    def __init__(self, output: Path) -> None:
-        self._path = output / run_folder.LOCK
+    def __init__(self, output: Path, called: str = "") -> None:
+        self._path, self._called = output / run_folder.LOCK, called or str(output)
 
     def __enter__(self) -> Lock:
         import fcntl
@@ -117,7 +117,7 @@ class Lock:
             holder = os.read(self._handle, 200).decode(errors="replace").strip() or "unknown"
             os.close(self._handle)
             raise OutputIsBusy(
-                f"expected {self._path.parent} to be free; another run holds it ({holder}). Wait for it, stop it, or choose "
+                f"expected {self._called} to be free; another run holds it ({holder}). Wait for it, stop it, or choose "
                 "another --output."
             ) from error
         os.ftruncate(self._handle, 0)

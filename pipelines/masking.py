@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 MASK = "***"
-_SECRET = re.compile(r"(^|_)(key|token|secret|password|passwd|credentials?)s?$|api_?key|(^|_)auth(_|$)", re.IGNORECASE)
+_SECRET = re.compile(r"(^|_)(key|token|secret|password|passwd|credentials?)s?$|api_?key|access_key|(^|_)auth(_|$)", re.IGNORECASE)
 _HARMLESS = re.compile(r"^(max|min|num)_")  # max_tokens is a number, not a token
 _LEAST_LENGTH = 6
 _LEAST_ENVIRONMENT_LENGTH = 12  # below are modes and names (RAY_AUTH_MODE=token), not secrets

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import json
+import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,9 @@ from typing import Any
 
 from pipelines.files import replacing, write_json
 from pipelines.ledger import Ledger, Record, fingerprint
+from pipelines.mirror import ahead
 from pipelines.plan import Job, Loss, Work
+from pipelines.storage import in_parallel
 from schemas import run_folder as names
 from schemas.clip import ClipSpec
 
@@ -53,7 +56,7 @@ def select_questions(job: Job, specs: Sequence[ClipSpec], prints: dict[str, str]
     stamp = ledger.root / "selection.json"
     if stamp.exists():
         known = json.loads(stamp.read_text(encoding="utf-8"))
-        if known["whole"] == whole and all((_folder(job, spec) / names.SELECTED).exists() for spec in specs):
+        if known["whole"] == whole and (job.mirror or all((_folder(job, spec) / names.SELECTED).exists() for spec in specs)):
             return [Kept(spec, split, known["digests"][spec.clip_id]) for spec, split in split_clips(job, specs)]
     stamp.unlink(missing_ok=True)  # it must not vouch for files that the loop below replaces, should that be cut short
     kept: dict[str, Kept] = {}
@@ -62,7 +65,9 @@ def select_questions(job: Job, specs: Sequence[ClipSpec], prints: dict[str, str]
         for batch in _batches(job, ledger, mine):
             for item in _select_batch(job, ledger, batch, split):
                 kept[item.spec.clip_id] = item
+    job.sync()
     write_json(stamp, {"whole": whole, "digests": {clip_id: item.digest for clip_id, item in kept.items()}})
+    job.sync()
     return [kept[spec.clip_id] for spec in specs]
 
 
@@ -88,6 +93,7 @@ def _select_batch(job: Job, ledger: Ledger, batch: Sequence[ClipSpec], split: st
     from curation.shards.writer import read_table, table_of, write_table
     from schemas import tables
 
+    _bring(job, ledger, batch)
     rows = [row for spec in batch for row in read_table(_folder(job, spec) / names.QUESTIONS).to_pylist()]
     by_clip: dict[str, list[dict[str, Any]]] = {spec.clip_id: [] for spec in batch}
     for row in importlib.import_module(job.line).select(rows, job.config):
@@ -103,6 +109,21 @@ def _select_batch(job: Job, ledger: Ledger, batch: Sequence[ClipSpec], split: st
                 write_table(temporary, table_of(mine, tables.SFT))
             ledger.write(Record(spec.clip_id, SELECTION, digest, "ok", stats={"selected": len(mine)}))
         yield Kept(spec, split, digest)
+
+
+def _bring(job: Job, ledger: Ledger, batch: Sequence[ClipSpec]) -> None:
+    """Have the questions of the clips, and what was selected of them before, on this machine."""
+    mirror = job.mirror
+    if mirror is None:
+        return
+
+    def fetch(spec: ClipSpec) -> None:
+        asked, selected = ledger.read("questions", spec.clip_id), ledger.read(SELECTION, spec.clip_id)
+        mirror.fetch(spec.clip_id, [names.QUESTIONS], f"{asked.fingerprint} {asked.finished_unix_s}" if asked else "")
+        if selected:
+            mirror.fetch(spec.clip_id, [names.SELECTED], selected.fingerprint)
+
+    in_parallel(fetch, batch)
 
 
 def publish_clips(job: Job, run_id: str, kept: Sequence[Kept], reasoned: dict[str, str]) -> tuple[dict[str, Any], bool]:
@@ -131,20 +152,55 @@ def publish_clips(job: Job, run_id: str, kept: Sequence[Kept], reasoned: dict[st
     whole = fingerprint(PACK_VERSION, run_id, about, job.config.shards.model_dump(mode="json"), columns, clips)
     if stamp.exists():
         known = json.loads(stamp.read_text(encoding="utf-8"))
-        if known["whole"] == whole and known["files"] == _listing(folder):
+        there = known.get("version") == job.mirror.latest() if job.mirror else known["files"] == _listing(folder)
+        if known["whole"] == whole and there:
             return known["counts"], False
     from curation.shards.publish import PublishedClip, publish
     from curation.shards.rows import clip_row
 
+    videos: dict[str, str] = {}
+
     def published() -> Iterator[PublishedClip]:
-        for item in kept:
+        for item in _at_hand(job, kept, reasoned):
             info = _info(job, item.spec)
             row = clip_row(info, item.spec.source.name, item.split)
+            videos[row["video"]] = f"{names.clip_folder(item.spec.clip_id)}/{names.CLIP_VIDEO}"
             yield PublishedClip(_folder(job, item.spec), row, item.spec.clip_id in reasoned)
 
-    counts = publish(published(), folder, job.config.shards, run_id, about)
-    write_json(stamp, {"whole": whole, "counts": counts, "files": _listing(folder)})
+    if job.mirror is None:
+        counts = publish(published(), folder, job.config.shards, run_id, about)
+        write_json(stamp, {"whole": whole, "counts": counts, "files": _listing(folder)})
+        return counts, True
+    counts = publish(published(), folder, job.config.shards, run_id, about, link=lambda _, target: target.touch())
+    version = f"{run_id}-{whole[:8]}"
+    job.mirror.publish(folder, version, videos)
+    write_json(stamp, {"whole": whole, "counts": counts, "version": version})
+    job.sync()
     return counts, True
+
+
+PACKED = (names.CLIP_JSON, names.CAMERAS, names.OBJECTS, names.TRACKS, names.FACTS)
+
+
+def _at_hand(job: Job, kept: Sequence[Kept], reasoned: dict[str, str]) -> Iterator[Kept]:
+    """The clips one after another, each with the products that are packed on this machine while it is its turn."""
+    mirror = job.mirror
+    if mirror is None:
+        yield from kept
+        return
+
+    now = uuid.uuid4().hex  # whatever an earlier run left here is fetched again
+
+    def fetch(item: Kept) -> None:
+        clip_id = item.spec.clip_id
+        mirror.fetch(clip_id, PACKED, now)
+        mirror.fetch(clip_id, [names.SELECTED], item.digest)
+        if clip_id in reasoned:
+            mirror.fetch(clip_id, [names.REASONING, names.RFT], now)
+
+    for item, _ in ahead(fetch, kept):
+        yield item
+        mirror.drop(item.spec.clip_id, [*PACKED, names.REASONING, names.RFT])
 
 
 def _info(job: Job, spec: ClipSpec) -> Any:

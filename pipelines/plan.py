@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from pipelines.clip_task import state
+from pipelines.clip_task import source_key, state
 from pipelines.files import write_json
 from pipelines.ledger import Ledger, Record, fingerprint
 from pipelines.local_runner import Reply, Task
 from pipelines.masking import environment_secrets, scrub
+from pipelines.mirror import Mirror
 from pipelines.stages import Stage, fingerprints
 from schemas import run_folder
 from schemas.clip import ClipSpec, Source
@@ -59,28 +60,113 @@ class Plan:
 
 @dataclass(frozen=True)
 class Job:
-    """What every task of a run needs to know."""
+    """What every task of a run needs to know.
 
-    input_root: Path
+    Attributes:
+        input_root: folder of videos, or the address of one.
+        output: the run folder; where the run lives in a store, the driver's local copy of it.
+        mirror: what keeps that copy in step, None where there is none.
+    """
+
+    input_root: Path | str
     output: Path
     config: Config
     line: str
+    mirror: Mirror | None = None
+
+    @property
+    def place(self) -> str:
+        """Path or address of the run folder, for people."""
+        return self.mirror.store.uri if self.mirror else str(self.output)
 
     @property
     def payload(self) -> dict[str, Any]:
-        """The part that all tasks share."""
-        return {"config": self.config.model_dump(mode="json"), "output": str(self.output), "line": self.line}
+        """The part that all tasks share. With a store it names no folder of this machine."""
+        shared = {"config": self.config.model_dump(mode="json"), "line": self.line}
+        return shared | ({"store": self.mirror.store.uri} if self.mirror else {"output": str(self.output)})
+
+    def sync(self) -> None:
+        """Put into the store what this driver wrote; nothing to do without one."""
+        if self.mirror:
+            self.mirror.push()
 
 
-def find_sources(job: Job) -> tuple[list[Source], list[Loss]]:
-    """Scan the input. An input whose files have not changed (paths, sizes, times) is not hashed again."""
+Watch = Callable[[Task, Reply, int], None]
+
+
+def find_sources(job: Job, runner: Runner, *, retry_failed: bool, watch: Watch | None) -> tuple[list[Source], list[Loss]]:
+    """The sources of the input, and what is none."""
+    if isinstance(job.input_root, Path):
+        return _scan_folder(job, job.input_root)
+    return _scan_store(job, job.input_root, runner, retry_failed=retry_failed, watch=watch)
+
+
+def _scan_store(
+    job: Job, uri: str, runner: Runner, *, retry_failed: bool, watch: Watch | None
+) -> tuple[list[Source], list[Loss]]:
+    """Sources in a store: workers fetch, hash and plan those whose objects are new; the listing alone tells which."""
+    from pipelines.remote_input import remote_candidates
+
+    ledger, how = Ledger(job.output), importlib.import_module(job.line).plan_print(job.config)
+    found, refused = remote_candidates(uri, job.line, job.config.run)
+    losses = [Loss(name, "rejected", reason, detail) for name, reason, detail in refused]
+    keys = {item.name: fingerprint("scan", uri, item.name) for item in found}
+    prints = {keys[item.name]: fingerprint(item.state, how) for item in found}
+    tasks = []
+    for item in found:
+        key = keys[item.name]
+        record = ledger.read("scan", key)
+        if record is None or record.fingerprint != prints[key] or again(record, job.config, retry_failed):
+            about = {"source": {"name": item.name}, "input": uri, "candidate": dataclasses.asdict(item), "how": how}
+            payload = {**job.payload, **about, "key": key, "fingerprint": prints[key]}
+            tasks.append(_planning_task(job, key, "look_at_candidate", payload))
+    for task, reply in runner.run(tasks) if tasks else ():
+        adopt_reply(job, task.id, ("scan",), reply)
+        if reply.failed:
+            record_failure(ledger, "scan", task.id, prints[task.id], reply)
+        if watch:
+            watch(task, reply, len(tasks))
+    sources, by_hash = list[Source](), dict[str, str]()
+    for item in found:
+        record = ledger.read("scan", keys[item.name])
+        if record is None:
+            raise RuntimeError(f"expected a record of {item.name} in {ledger.root}, found none")
+        if record.outcome != "ok":
+            losses.append(Loss(item.name, record.outcome, record.reason, record.message, record.attempts))
+            continue
+        source = _source(record.stats["source"])
+        first = by_hash.setdefault(source.sha256, source.name)
+        if first != source.name:
+            losses.append(Loss(source.name, "rejected", "duplicate", f"same content as {first}"))
+        else:
+            sources.append(source)
+    return sources, losses
+
+
+def _planning_task(job: Job, key: str, call: str, payload: dict[str, Any]) -> Task:
+    run = job.config.run
+    return Task(key, f"pipelines.clip_task:{call}", payload, run.plan_timeout_s, run.clip_memory_gb)
+
+
+def adopt_reply(job: Job, item_id: str, stages: Iterable[str], reply: Reply) -> None:
+    """Take over the records that a worker with another disk wrote into the store; those of sources name themselves."""
+    if job.mirror is None:
+        return
+    if reply.failed or reply.result is None:
+        job.mirror.look_again(item_id, stages)
+        return
+    job.mirror.adopt(item_id, stages, reply.result["records"])
+
+
+def _scan_folder(job: Job, root: Path) -> tuple[list[Source], list[Loss]]:
+    """Scan a folder. One whose files have not changed (paths, sizes, times) is not hashed again."""
     cache = Ledger(job.output).root / "scan.json"
-    signature = fingerprint(_listing(job.input_root), importlib.import_module(job.line).plan_print(job.config))
+    signature = fingerprint(_listing(root), importlib.import_module(job.line).plan_print(job.config))
     if cache.exists():
         known = json.loads(cache.read_text(encoding="utf-8"))
         if known["signature"] == signature:
             return [_source(value) for value in known["sources"]], [Loss(**value) for value in known["losses"]]
-    found = importlib.import_module(job.line).scan(job.input_root, job.config.video)
+    found = importlib.import_module(job.line).scan(root, job.config.video)
     losses = [Loss(name, "rejected", why.reason, why.detail) for name, why in found.refused]
     value = {
         "signature": signature,
@@ -115,10 +201,10 @@ def _listing(root: Path) -> list[tuple[str, int, int]]:
     return sorted(out)
 
 
-def make_plan(job: Job, runner: Runner, *, retry_failed: bool, watch: Callable[[Any, Any, int], None] | None = None) -> Plan:
+def make_plan(job: Job, runner: Runner, *, retry_failed: bool, watch: Watch | None = None) -> Plan:
     """Find the sources and cut them into clips, in child processes; what the ledger knows is not cut again."""
     ledger, config = Ledger(job.output), job.config
-    sources, losses = find_sources(job)
+    sources, losses = find_sources(job, runner, retry_failed=retry_failed, watch=watch)
     how = importlib.import_module(job.line).plan_print(config)
     keyed = {source_key(source): source for source in sources}
     prints = {key: fingerprint(key, how) for key in keyed}
@@ -127,10 +213,9 @@ def make_plan(job: Job, runner: Runner, *, retry_failed: bool, watch: Callable[[
         record = ledger.read("source", key)
         if record is None or record.fingerprint != prints[key] or again(record, config, retry_failed):
             payload = {**job.payload, "source": dataclasses.asdict(source), "key": key, "fingerprint": prints[key]}
-            tasks.append(
-                Task(key, "pipelines.clip_task:plan_source", payload, config.run.plan_timeout_s, config.run.clip_memory_gb)
-            )
+            tasks.append(_planning_task(job, key, "plan_source", payload))
     for task, reply in runner.run(tasks) if tasks else ():
+        adopt_reply(job, task.id, ("source",), reply)
         if reply.failed:
             record_failure(ledger, "source", task.id, prints[task.id], reply)
         if watch:
@@ -150,28 +235,27 @@ def make_plan(job: Job, runner: Runner, *, retry_failed: bool, watch: Callable[[
     return Plan(len(sources), [clips[clip_id] for clip_id in sorted(clips)], losses)
 
 
-def source_key(source: Source) -> str:
-    """What identifies a source: its content and its calibration, not its place."""
-    return fingerprint(source.sha256, source.layout, source.fps, source.camera, source.baseline_m, list(source.assumed))
-
-
 def again(record: Record, config: Config, retry_failed: bool) -> bool:
     """Whether something that failed is to be tried again.
 
-    A clip that broke breaks again, as a rule: it waits for ``--retry-failed``. A worker that went away is no fault of the
-    clip, so that is tried without asking. Nothing is tried more than ``run.max_attempts`` times.
+    A clip that broke breaks again, as a rule: it waits for ``--retry-failed``. What is no fault of the clip (a worker that
+    went away) is tried without asking. Nothing is tried more than ``run.max_attempts`` times.
     """
-    wanted = retry_failed or record.reason == LOST
+    wanted = retry_failed or record.reason in (LOST, "CodeDiffers", "NoRecord", "StoreError")
     return record.outcome == "failed" and wanted and record.attempts < config.run.max_attempts
 
 
 @dataclass(frozen=True)
 class Work:
-    """A clip and the stages that it still needs. ``last`` is its last valid record, None where there is none."""
+    """A clip and the stages that it still needs. ``last`` is its last valid record, None where there is none.
+
+    ``prints`` are the fingerprints of all stages.
+    """
 
     spec: ClipSpec
     needs: tuple[str, ...]
     last: Record | None
+    prints: dict[str, str]
     selection: str = ""
 
     def due(self, config: Config, *, retry_failed: bool) -> bool:
@@ -189,18 +273,19 @@ def work_of(job: Job, spec: ClipSpec, stages: tuple[Stage, ...], *, selection: s
     names = tuple(stage.name for stage in phase)
     last = records[-1] if records else None
     folder = job.output / run_folder.clip_folder(spec.clip_id)
-    if last is not None and last.outcome == "ok" and not (folder / run_folder.CLIP_JSON).exists():
+    if job.mirror is None and last is not None and last.outcome == "ok" and not (folder / run_folder.CLIP_JSON).exists():
         last = None  # the products were removed by hand
     if last is None:
-        return Work(spec, names, None, selection or "")
+        return Work(spec, names, None, prints, selection or "")
     position = names.index(last.stage)
-    return Work(spec, names[position + (last.outcome == "ok") :], last, selection or "")
+    return Work(spec, names[position + (last.outcome == "ok") :], last, prints, selection or "")
 
 
 def clip_task(job: Job, work: Work) -> Task:
     """The task that does a clip's work."""
     run = job.config.run
     payload = {**job.payload, "spec": work.spec.to_json(), "stages": list(work.needs), "selection": work.selection}
+    payload["prints"] = {name: work.prints[name] for name in work.needs}
     return Task(work.spec.clip_id, "pipelines.clip_task:run_clip", payload, run.clip_timeout_s, run.clip_memory_gb)
 
 

@@ -5,22 +5,29 @@ from __future__ import annotations
 import datetime
 import importlib
 import json
+import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from pipelines.clip_task import source_key
 from pipelines.files import write_json, write_text
+from pipelines.lease import Lease
 from pipelines.ledger import Ledger, Lock, fingerprint
 from pipelines.local_runner import LocalRunner, Reply, Task
 from pipelines.masking import environment_secrets, masked, scrub, secrets_of
-from pipelines.pack import Kept, publish_clips, select_questions, write_quarantine
-from pipelines.plan import Job, Plan, Runner, Work, clip_task, make_plan, record_lost_clip, source_key, work_of
+from pipelines.mirror import Mirror
+from pipelines.pack import PACK_VERSION, Kept, publish_clips, select_questions, write_quarantine
+from pipelines.plan import Job, Plan, Runner, Work, adopt_reply, clip_task, make_plan, record_lost_clip, work_of
 from pipelines.progress import Progress
-from pipelines.stages import Stage
+from pipelines.stages import Stage, code_print
+from pipelines.storage import Store, StoreError, is_uri
 from pipelines.summary import loss_counts, stage_counts, surroundings, text
+from pipelines.workplace import scratch_folder
 from schemas import run_folder as names
 from schemas.config import Config
+from schemas.outcome import Failed
 
 LINE = "pipelines.stages"
 INTERRUPTED = 130
@@ -44,32 +51,53 @@ def run(
     """Carry out a run and return its exit status.
 
     Args:
-        input_root: folder of videos.
-        output: the run folder.
+        input_root: folder of videos, or its address.
+        output: the run folder, or its address.
         config: resolved configuration.
         line: module that holds ``STAGES``, ``scan``, ``plan_clips``, ``select``.
         retry_failed: try failed clips again.
         dry_run: stop after planning.
         command: for run.json.
 
+    Both may be addresses (``s3://``, ``gs://``; see ``pipelines.storage``). Workers then need no disk in common.
+
     Raises:
         Refused: unusable input or output, or a runner without the resources that a clip needs.
         OutputIsBusy: another run works on the output.
     """
-    if "://" in str(input_root) or "://" in str(output):
-        raise Refused(f"expected folders, got {input_root} and {output}: mount or download remote storage first")
     if config.run.runner == "ray":
         from pipelines.ray_runner import check_folder
 
         if problem := check_folder("--input", str(input_root)) or check_folder("--output", str(output)):
             raise Refused(problem)
-    if not Path(input_root).is_dir():
+    source = str(input_root) if is_uri(input_root) else Path(input_root).resolve()
+    if isinstance(source, Path) and not source.is_dir():
         raise Refused(f"expected a folder of videos as --input, found none at {input_root}")
-    job = Job(Path(input_root).resolve(), Path(output).resolve(), config, line)
-    if job.output == job.input_root or job.input_root in job.output.parents:
-        raise Refused(f"expected --output outside of --input, got {job.output} below {job.input_root}")
-    with Lock(job.output):
-        return _Run(job, retry_failed, command).carry_out(dry_run=dry_run)
+    if _inside(str(output) if is_uri(output) else str(Path(output).resolve()), str(source)):
+        raise Refused(f"expected --output outside of --input, got {output} below {input_root}")
+    try:
+        if not is_uri(output):
+            job = Job(source, Path(output).resolve(), config, line)
+            with Lock(job.output):
+                return _Run(job, retry_failed, command).carry_out(dry_run=dry_run)
+        return _run_in_store(source, str(output), config, line, lambda job: _Run(job, retry_failed, command), dry_run=dry_run)
+    except StoreError as error:
+        raise Refused(str(error)) from error
+
+
+def _inside(inner: str, outer: str) -> bool:
+    inner, outer = inner.partition("?")[0].rstrip("/"), outer.partition("?")[0].rstrip("/")
+    return inner == outer or inner.startswith(outer + "/")
+
+
+def _run_in_store(source: Path | str, uri: str, config: Config, line: str, make: Callable[[Job], _Run], *, dry_run: bool) -> int:
+    """The same where the run folder has an address: on a local copy of its records, which is kept in step."""
+    store = Store(uri)
+    folder = scratch_folder(config.run) / "runs" / fingerprint(uri.partition("?")[0])
+    with Lock(folder, store.uri), Lease(store):
+        mirror = Mirror(store, folder)
+        mirror.pull()
+        return make(Job(source, folder, config, line, mirror)).carry_out(dry_run=dry_run)
 
 
 class _Run:
@@ -117,7 +145,7 @@ class _Run:
             reasoned = self.reason(runner, kept)
             published, wrote = publish_clips(self.job, self.run_id(plan), kept, reasoned)
             if not wrote and not self.worked and (done := self.finished_before(plan)):
-                print(f"{text({**done, 'output': str(self.job.output)})}\n  nothing was left to do")
+                print(f"{text({**done, 'output': self.job.place})}\n  nothing was left to do")
                 return int(done["exit_status"])
             status = "finished"
         except KeyboardInterrupt:
@@ -185,11 +213,13 @@ class _Run:
         known |= {"sources": plan.sources, "started_unix_s": self.started}
         write_json(self.job.output / names.LEDGER / "plan.json", known, sort=False)
         write_text(self.job.output / names.CONFIG, yaml.safe_dump(config, sort_keys=False))
+        self.job.sync()
 
     def begin(self) -> None:
         """Mark run.json as out of date: its counts are no longer those of the ledger."""
         values = {"status": "running", "command": self.command, "started_unix_s": self.started}
         write_json(self.job.output / names.RUN_JSON, values | {"config": masked(self.job.config.model_dump(mode="json"))})
+        self.job.sync()
 
     def clips(self, runner: Runner, title: str, works: Sequence[Work]) -> None:
         """Do the work that is due, clip by clip."""
@@ -200,6 +230,8 @@ class _Run:
         with Progress(title, len(due)) as progress:
             for task, reply in runner.run([clip_task(self.job, work) for work in due.values()]):
                 self.worked += 1
+                order = [stage.name for stage in self.stages]
+                adopt_reply(self.job, task.id, order[order.index(due[task.id].needs[0]) :], reply)
                 if reply.failed:
                     safe = scrub(reply.failed.message, self.secrets)
                     reply = Reply(**{**vars(reply), "failed": type(reply.failed)(reply.failed.kind, safe)})
@@ -208,6 +240,17 @@ class _Run:
                 spec = due[task.id].spec
                 name = f"{task.id} ({spec.source.name} {spec.start_s:.1f}-{spec.end_s:.1f} s)"
                 progress.done(name, outcome, words, reply.seconds)
+        self.account(due)
+
+    def account(self, due: dict[str, Work]) -> None:
+        """Nothing may vanish: a clip that was due and has no valid record now is a failed one, with a reason."""
+        for clip_id, before in due.items():
+            work = work_of(self.job, before.spec, self.stages, selection=before.selection or None)
+            if not work.needs or (work.last and work.last.outcome != "ok"):
+                continue
+            words = "its work ended without a record that is valid now (was the ledger or the code changed meanwhile?)"
+            print(f"{clip_id} FAILED: NoRecord: {words}", flush=True)
+            record_lost_clip(self.job, work, self.stages, Reply(clip_id, failed=Failed("NoRecord", words), stage=work.needs[0]))
 
     def select(self, plan: Plan) -> list[Kept]:
         """The clips that passed every stage, with their selected questions written."""
@@ -229,10 +272,14 @@ class _Run:
         return {w.spec.clip_id: w.last.fingerprint for w in works if not w.needs and w.last and w.last.outcome == "ok"}
 
     def run_id(self, plan: Plan) -> str:
-        """Hash of the input's content and of the configuration that decides what is published; not of time or place."""
+        """Hash of all that decides what is published: the input's content, the configuration, the code; not of time or place."""
         config = masked(self.job.config.model_dump(mode="json", exclude={"run"}))
         versions = [[stage.name, stage.version] for stage in self.stages]
-        return fingerprint(sorted({source_key(spec.source) for spec in plan.clips}), config, versions)[:12]
+        return fingerprint(self.content(plan), config, versions, code_print(self.stages), PACK_VERSION)[:12]
+
+    def content(self, plan: Plan) -> str:
+        """Hash of what the clips are cut from."""
+        return fingerprint(sorted({source_key(spec.source) for spec in plan.clips}))
 
     def finished_before(self, plan: Plan) -> dict[str, Any] | None:
         """run.json of an earlier run that finished with just this plan and configuration."""
@@ -262,8 +309,11 @@ class _Run:
             "exit_status": exit_status,
             "run_id": self.run_id(plan),
             "command": self.command,
+            "working_folder": os.getcwd(),
             "input": str(job.input_root),
-            "output": str(job.output),
+            "input_content": self.content(plan),
+            "output": job.place,
+            "code": code_print(self.stages),
             "seed": config.seed,
             "config": masked(config.model_dump(mode="json")),
             "max_failure_rate": config.run.max_failure_rate,
@@ -283,6 +333,7 @@ class _Run:
             **surroundings(),
         }
         write_json(job.output / names.RUN_JSON, report, sort=False)
+        job.sync()
         print(text(report), flush=True)
         if rate > config.run.max_failure_rate:
             print(f"  TOO MANY FAILED: {rate:.0%} of {total}, more than run.max_failure_rate={config.run.max_failure_rate:g}")

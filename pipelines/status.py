@@ -6,13 +6,17 @@ import argparse
 import contextlib
 import json
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from pipelines import lease
 from pipelines.ledger import Ledger, Record
+from pipelines.mirror import Mirror
+from pipelines.storage import Store, StoreError, is_uri
 from pipelines.summary import duration
 from schemas import run_folder as names
 
@@ -28,20 +32,37 @@ def parser() -> argparse.ArgumentParser:
         "meanwhile, on this machine or another.",
         epilog="example: python -m pipelines.status runs/a",
     )
-    out.add_argument("run", metavar="RUN", type=Path, help="the --output of pipelines.build")
+    out.add_argument("run", metavar="RUN", help="the --output of pipelines.build, a folder or an address")
     return out
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Print the status; 2 where the folder is no run."""
-    run = parser().parse_args(argv).run
+    """Print the status; 2 where there is no run."""
+    place = parser().parse_args(argv).run
+    try:
+        if is_uri(place):
+            with tempfile.TemporaryDirectory(prefix="mllm4d-status-") as folder:
+                return _show(place, Path(folder), Store(place))
+        return _show(place, Path(place), None)
+    except StoreError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def _show(place: str, run: Path, store: Store | None) -> int:
+    mirror = Mirror(store, run) if store else None
+    if mirror:
+        mirror.pull()
     file = run / names.LEDGER / "plan.json"
     if not file.exists():
         print(
-            f"error: expected a run folder with {names.LEDGER}/plan.json, found none in {run}; still planning?", file=sys.stderr
+            f"error: expected a run folder with {names.LEDGER}/plan.json, found none in {place}; still planning?", file=sys.stderr
         )
         return 2
+    print(f"{place}: {_held(mirror.store, run) if mirror else _alive(run)}")
     print("\n".join(lines(run, json.loads(file.read_text(encoding="utf-8")), time.time())))
+    if mirror and (version := mirror.latest()):
+        print(f"dataset  {place}/{names.PUBLISH}/{version}")
     return 0
 
 
@@ -53,7 +74,6 @@ def lines(run: Path, plan: dict[str, Any], now_unix_s: float) -> Iterator[str]:
     records = {clip: [r for r in (ledger.read(stage, clip) for stage in stages) if r] for clip in plan["clips"]}
     ended = {clip: found for clip, found in records.items() if found and _ended(found, measuring)}
     outcomes = Counter(_outcome(found, measuring) for found in ended.values())
-    yield f"{run}: {_alive(run)}"
     yield (
         f"clips    {len(ended)} of {len(records)} done: {outcomes['ok']} ok, {outcomes['rejected']} rejected, "
         f"{outcomes['failed']} failed"
@@ -92,12 +112,22 @@ def _alive(run: Path) -> str:
     """Whether a run works on the folder, and how the last one ended."""
     import fcntl
 
-    lock, report = run / names.LOCK, run / names.RUN_JSON
-    with contextlib.suppress(FileNotFoundError), lock.open() as handle:
+    with contextlib.suppress(FileNotFoundError), (run / names.LOCK).open() as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except OSError:
             return f"running ({handle.read().strip()})"
+    return _last(run)
+
+
+def _held(store: Store, run: Path) -> str:
+    """The same for a run in a store, by the marks beside it."""
+    fresh = lease.live(store)
+    return f"running ({lease.holder(store, fresh[0])})" if fresh else _last(run)
+
+
+def _last(run: Path) -> str:
+    report = run / names.RUN_JSON
     status = json.loads(report.read_text(encoding="utf-8"))["status"] if report.exists() else "running"
     return "stopped without a summary; the same build command continues it" if status == "running" else status
 

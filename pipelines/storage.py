@@ -53,17 +53,22 @@ class Store:
     def __init__(self, uri: str, *, attempts: int = ATTEMPTS) -> None:
         self.uri = uri.rstrip("/")
         self._attempts = attempts
-        self._system, self._root = _file_system(self.uri)
+        try:
+            self._system, self._root = _file_system(self.uri)
+        except StoreError:
+            raise
+        except OSError as error:
+            raise _cannot("open", self.uri, error) from error
 
     def at(self, folder: str) -> Store:
         """The store of what lies below ``folder``."""
         address, _, query = self.uri.partition("?")
-        return Store(f"{address}/{folder}" + (f"?{query}" if query else ""), attempts=self._attempts)
+        return Store(f"{address}/{urllib.parse.quote(folder)}" + (f"?{query}" if query else ""), attempts=self._attempts)
 
     def address(self, name: str) -> str:
         """The full address of one object."""
         address, _, query = self.uri.partition("?")
-        return f"{address}/{name}" + (f"?{query}" if query else "")
+        return f"{address}/{urllib.parse.quote(name)}" + (f"?{query}" if query else "")
 
     def read(self, name: str) -> bytes:
         """The object's bytes."""
@@ -170,7 +175,7 @@ class Store:
 
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception(_may_pass),
-            wait=tenacity.wait_exponential_jitter(_FIRST_WAIT_S, _LONGEST_WAIT_S, jitter=_FIRST_WAIT_S),
+            wait=tenacity.wait_exponential(_FIRST_WAIT_S, _LONGEST_WAIT_S) + tenacity.wait_random(0, _FIRST_WAIT_S),
             stop=tenacity.stop_after_attempt(self._attempts),
             reraise=True,
         )
@@ -181,10 +186,14 @@ class Store:
         except OSError as error:
             if error.errno == 28:  # this machine's disk is full, whatever the store does
                 raise
-            raise StoreError(
-                f"cannot {what} {self.address(name)}: {' '.join(str(error).split())[:300]}. Look at the address, the keys "
-                "(AWS_ACCESS_KEY_ID, a profile, the machine's role) and the network; the same command then continues."
-            ) from error
+            raise _cannot(what, self.address(name), error) from error
+
+
+def _cannot(what: str, address: str, error: OSError) -> StoreError:
+    return StoreError(
+        f"cannot {what} {address}: {' '.join(str(error).split())[:300]}. Look at the address, the keys (AWS_ACCESS_KEY_ID, a "
+        "profile, the machine's role) and the network; the same command then continues."
+    )
 
 
 def _may_pass(error: BaseException) -> bool:

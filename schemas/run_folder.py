@@ -9,6 +9,7 @@ CLIPS = "clips"
 QUARANTINE = "quarantine.parquet"
 PUBLISH = "publish"
 LOCK = ".lock"
+LOGS = "logs"
 
 # inside clips/<clip_id>/
 CLIP_JSON = "clip.json"  # the clip's spec and its row of the `clips` table

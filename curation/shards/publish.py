@@ -6,7 +6,7 @@ import ctypes
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,15 @@ class PublishedClip:
     reasoned: bool
 
 
-def publish(clips: Iterable[PublishedClip], folder: Path, config: ShardsConfig, run_id: str, about: Row) -> Row:
+def publish(
+    clips: Iterable[PublishedClip],
+    folder: Path,
+    config: ShardsConfig,
+    run_id: str,
+    about: Row,
+    *,
+    link: Callable[[Path, Path], None] | None = None,
+) -> Row:
     """Write ``folder`` from clips in the order of their ids; replaces what was there, at once.
 
     Memory: one shard of each table. The rows of a clip are in the order of their ids, and so are the files'.
@@ -58,6 +66,7 @@ def publish(clips: Iterable[PublishedClip], folder: Path, config: ShardsConfig, 
         config: rows per file.
         run_id: written into the rows that have the column.
         about: for the card: names and settings of the run that do not depend on the machine.
+        link: puts a clip's video in its place, (source, target); a hard link or a copy by default.
 
     Returns:
         ``{"rows": {config: {split: count}}, "kinds": {config: {kind: count}}, "videos": count}``.
@@ -66,7 +75,7 @@ def publish(clips: Iterable[PublishedClip], folder: Path, config: ShardsConfig, 
     for left in folder.parent.glob(f".{folder.name}.*"):  # of runs that were killed; the caller holds the run's lock
         shutil.rmtree(left)
     try:
-        counts = _write(clips, staging, config, run_id)
+        counts = _write(clips, staging, config, run_id, link or _link)
         (staging / names.CARD).write_text(card(counts, {**about, "run_id": run_id}), encoding="utf-8")
         replace_folder(staging, folder)
     finally:
@@ -75,7 +84,9 @@ def publish(clips: Iterable[PublishedClip], folder: Path, config: ShardsConfig, 
     return counts
 
 
-def _write(clips: Iterable[PublishedClip], staging: Path, config: ShardsConfig, run_id: str) -> Row:
+def _write(
+    clips: Iterable[PublishedClip], staging: Path, config: ShardsConfig, run_id: str, link: Callable[[Path, Path], None]
+) -> Row:
     (staging / names.VIDEOS).mkdir(parents=True)
     writers = {
         (name, split): ShardWriter(staging / name, split, tables.PUBLISHED[name], config.rows_per_shard)
@@ -89,7 +100,7 @@ def _write(clips: Iterable[PublishedClip], staging: Path, config: ShardsConfig, 
         if clip_id <= last:
             raise ValueError(f"expected clips in the order of their ids, got {clip_id} after {last}")
         last = clip_id
-        _link(clip.folder / names.CLIP_VIDEO, staging / clip.row["video"])
+        link(clip.folder / names.CLIP_VIDEO, staging / clip.row["video"])
         videos += 1
         for name, table in _tables(clip, split):
             if "run_id" in table.schema.names:

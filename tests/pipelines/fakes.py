@@ -22,6 +22,7 @@ import psutil
 
 from curation.shards.products import ClipInfo, fact_row
 from curation.shards.rows import camera_rows, object_rows, track_rows
+from curation.video.sources import Candidate
 from pipelines.clip import Clip
 from pipelines.files import replacing, write_json
 from pipelines.ledger import fingerprint
@@ -45,11 +46,18 @@ class _Found:
 
 
 def scan(root: Path, config: VideoConfig) -> _Found:
-    sources = []
-    for file in sorted(root.rglob("*.fake")):
-        digest = hashlib.sha256(file.read_bytes()).hexdigest()
-        sources.append(Source(file.stem, "mono", str(file), None, digest, None, {"hfov_deg": 60.0}, None, ()))
+    sources = [read_source(candidate, config) for candidate in candidates(root)]
     return _Found(sources, [(file.stem, Rejected("unreadable_file", "bad")) for file in sorted(root.rglob("*.bad"))])
+
+
+def candidates(root: Path) -> list[Candidate]:
+    return [Candidate(file.stem, file, None, None) for file in sorted(root.rglob("*.fake"))]
+
+
+def read_source(found: Candidate, config: VideoConfig) -> Source:
+    assert found.left is not None
+    digest = hashlib.sha256(found.left.read_bytes()).hexdigest()
+    return Source(found.name, "mono", str(found.left), None, digest, None, {"hfov_deg": 60.0}, None, ())
 
 
 @dataclass(frozen=True)
@@ -92,6 +100,8 @@ def _misbehave(wish: dict[str, Any], stage: str) -> None:
         raise ValueError("broken in the usual way")
     if does == "leak":
         raise ValueError(f"401 Unauthorized for {os.environ['SOME_API_KEY']}")
+    if does == "leak_store_key":
+        raise OSError(f"403 for {os.environ['AWS_ACCESS_KEY_ID']}:{os.environ['AWS_SECRET_ACCESS_KEY']}")
     if does == "leak_and_abort":
         print("key", os.environ["SOME_API_KEY"], flush=True)
         os.abort()
@@ -123,11 +133,11 @@ def _misbehave(wish: dict[str, Any], stage: str) -> None:
 
 def _called(clip: Clip, stage: str) -> None:
     """Leave a mark per call, and misbehave where the source asks for it."""
-    calls = clip.folder.parent.parent / "calls"
+    calls = Path(os.environ.get("FAKE_CALLS") or clip.folder.parent.parent / "calls")
     calls.mkdir(exist_ok=True)
     with (calls / stage).open("a") as handle:
         handle.write(clip.spec.clip_id + "\n")
-    _misbehave(_wish(clip.spec.source), stage)
+    _misbehave(_wish(clip.source), stage)
 
 
 def _rng(clip: Clip) -> np.random.Generator:

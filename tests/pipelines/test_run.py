@@ -29,7 +29,7 @@ def config(**sections: Any) -> Config:
     return Config.model_validate({**shared, **sections})
 
 
-def build(source: Path, out: Path, **sections: Any) -> int:
+def build(source: Path | str, out: Path | str, **sections: Any) -> int:
     options = {name: sections.pop(name) for name in ("retry_failed", "dry_run", "command") if name in sections}
     return run(source, out, config(**sections), line=LINE, **options)
 
@@ -286,13 +286,14 @@ def test_a_dry_run_measures_nothing(tmp_path: Path, capsys: pytest.CaptureFixtur
         ("absent", "out", "expected a folder of videos"),
         ("empty", "out", "expected videos below"),
         ("empty", "empty/out", "outside of --input"),
-        ("s3://bucket/x", "out", "mount or download"),
+        ("ftp://bucket/x", "out", "expected a path, s3://"),
+        ("s3://key:secret@bucket/x", "out", "without keys in it"),
     ],
 )
 def test_unusable_folders_are_refused_with_what_to_do(tmp_path: Path, source: str, output: str, words: str) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(Refused, match=words):
-        build(source if "://" in source else tmp_path / source, tmp_path / output)  # type: ignore[arg-type]
+        build(source if "://" in source else tmp_path / source, tmp_path / output)
 
 
 SCRIPT = """
@@ -301,12 +302,13 @@ from pipelines.build import _interrupt
 import signal
 signal.signal(signal.SIGTERM, _interrupt)
 from tests.pipelines.test_run import build
-from pathlib import Path
-sys.exit(build(Path(sys.argv[1]), Path(sys.argv[2]), run={"workers": 2, "runner": sys.argv[3]}))
+sys.exit(build(sys.argv[1], sys.argv[2], run={"workers": 2, "runner": sys.argv[3]}))
 """
 
 
-def start(source: Path, out: Path, *, runner: str = "local", environment: dict[str, str] | None = None) -> subprocess.Popen[str]:
+def start(
+    source: Path | str, out: Path | str, *, runner: str = "local", environment: dict[str, str] | None = None
+) -> subprocess.Popen[str]:
     """A run in a process of its own."""
     variables = {**os.environ, **(environment or {}), "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
     call = [sys.executable, "-c", SCRIPT, str(source), str(out), runner]
