@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
+from jaxtyping import Bool, Int
 
 from curation.geometry import transform
 from curation.objects.grouping import Group, Scene, grow_groups
 from curation.objects.measure import Measured
 from curation.objects.surface import on_surface_share
 from curation.objects.weigh import Candidate, weigh
+from schemas.camera import Array
 
 _POOL = 2.0
 _TEST_EVERY = 3
 _ON_SURFACE = 0.6
+_BESIDE_PX, _NEARER_PX, _NEARER = 6.0, 1.5, 0.15
+_PART = 0.35  # of another's points: few enough to be a part of it
+_LIMB_M = 0.3
 
 
 def find_candidates(measured: Measured) -> list[Candidate]:
@@ -26,8 +32,32 @@ def find_candidates(measured: Measured) -> list[Candidate]:
     # What stands for a while is part of what stands still then; a shadow is on the ground at every frame.
     moving[pool[(share > _ON_SURFACE) & (tested * (1 - share) < 2.5)]] = False
     pool = pool[(share < 0.99) | (tested < 2)]
+    pool = pool[~beside_nearer(measured, pool)]
     groups = merge_fragments(scene, grow_groups(scene, moving, pool))
     return _without_shadows(scene, [weigh(measured, g) for g in groups])
+
+
+def beside_nearer(measured: Measured, members: Int[Array, "m"]) -> Bool[Array, "m"]:
+    """Tracks that run along the edge of something nearer for most of their life: crossings of two outlines, points of neither."""
+    scene = measured.scene
+    slot = np.full(scene.tracks.count, -1)
+    slot[members] = np.arange(len(members))
+    beside, known = np.zeros(len(members)), np.zeros(len(members))
+    scale = measured.images.shape[2] / measured.coarse.shape[2]
+    size = 2 * round(_BESIDE_PX / scale) + 1
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
+    for frame in range(scene.frames):
+        rows = scene.rows_at[frame]
+        rows = rows[(slot[scene.tracks.track[rows]] >= 0) & np.isfinite(scene.tracks.uvd[rows, 2])]
+        if not len(rows):
+            continue
+        nearest = cv2.dilate(np.nan_to_num(measured.coarse[frame].astype(np.float32)), disc)
+        at = np.minimum(scene.tracks.uvd[rows, :2] / scale, np.array(nearest.shape[::-1]) - 1).astype(int)
+        own = scene.tracks.uvd[rows, 2]
+        who = slot[scene.tracks.track[rows]]
+        beside[who] += nearest[at[:, 1], at[:, 0]] > own + np.maximum(_NEARER_PX, _NEARER * own)
+        known[who] += 1
+    return beside > 0.5 * np.maximum(known, 1)
 
 
 def merge_fragments(scene: Scene, groups: list[Group]) -> list[Group]:
@@ -82,14 +112,32 @@ def _without_shadows(scene: Scene, candidates: list[Candidate]) -> list[Candidat
             if c.refused or other.refused:
                 continue
             inside = _inside(scene, c.group, other.group)
-            small = len(c.group.members) < 0.35 * len(other.group.members)
-            part |= (small and inside > 0.5) or (inside > 0.2 and _travel_alike(scene, c, other))
+            small = len(c.group.members) < _PART * len(other.group.members)
+            part |= inside > 0.2 and _travel_alike(scene, c, other)
+            part |= small and _inside(scene, c.group, other.group, 1.0) > 0.5 and _travel_alike(scene, c, other, _LIMB_M)
+            part |= small and inside > 0.5 and not _behind(scene, c, other)
         out.append(replace(c, refused=c.refused or ("part_of_another" if part else "")))
     return out
 
 
-def _travel_alike(scene: Scene, one: Candidate, other: Candidate) -> bool:
-    """Whether two groups cover the same displacement over the frames they share, and are equally far from the camera."""
+def _behind(scene: Scene, one: Candidate, other: Candidate) -> bool:
+    """Whether a group is clearly farther from, or nearer to, the camera than another: no part of it, then."""
+    a, b = one.group.fit.motion, other.group.fit.motion
+    first, last = max(a.first, b.first), min(a.last, b.last)
+    if last < first:
+        return False
+    middle = (first + last) // 2
+    at = scene.cam_from_world[middle]
+    z_a = transform(at, a.pivot + a.shift[middle - a.first])[2]
+    z_b = transform(at, b.pivot + b.shift[middle - b.first])[2]
+    return bool(abs(z_a - z_b) > max(0.8, 0.2 * min(z_a, z_b)))
+
+
+def _travel_alike(scene: Scene, one: Candidate, other: Candidate, swing_m: float = 0.0) -> bool:
+    """Whether two groups cover the same displacement over the frames they share, and are equally far from the camera.
+
+    ``swing_m`` is how far one may swing about the other, as a leg does about a body.
+    """
     a, b = one.group.fit.motion, other.group.fit.motion
     first, last = max(a.first, b.first), min(a.last, b.last)
     if last - first < 4:
@@ -102,11 +150,11 @@ def _travel_alike(scene: Scene, one: Candidate, other: Candidate) -> bool:
     z_b = transform(at, b.pivot + b.shift[middle - b.first])[2]
     apart = float(np.sqrt(((of_a - of_b) ** 2).sum(1).mean()))
     reach = float(np.linalg.norm(of_b, axis=1).max())
-    return bool(apart < 0.05 + 0.02 * depth + 0.2 * reach and abs(z_a - z_b) < max(0.6, 0.12 * depth))
+    return bool(apart < 0.05 + swing_m + 0.02 * depth + 0.2 * reach and abs(z_a - z_b) < max(0.6, 0.12 * depth))
 
 
-def _inside(scene: Scene, small: Group, large: Group) -> float:
-    """Share of a group's points that lie in the image extent of another, at frames that both see."""
+def _inside(scene: Scene, small: Group, large: Group, grown: float = 0.15) -> float:
+    """Share of a group's points that lie in the image extent of another, grown a little, at frames that both see."""
     a, b = scene.tracks.subset(small.members), scene.tracks.subset(large.members)
     within, total = 0, 0
     for frame in np.intersect1d(np.unique(a.frame), np.unique(b.frame))[::3]:
@@ -114,7 +162,7 @@ def _inside(scene: Scene, small: Group, large: Group) -> float:
         if len(of_b) < 5:
             continue
         low, high = np.quantile(of_b, [0.02, 0.98], axis=0)
-        margin = 0.15 * (high - low) + 6
+        margin = grown * (high - low) + 6
         within += int(((of_a > low - margin) & (of_a < high + margin)).all(1).sum())
         total += len(of_a)
     return within / max(total, 1)

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from curation.objects.appearance import Appearance
 from curation.objects.candidates import find_candidates
 from curation.objects.measure import measure_tracks
 from curation.objects.publish import mask_share, publish
@@ -44,7 +45,8 @@ def find_moving_objects(
     measured = measure_tracks(frames, path, depth_config)
     candidates = find_candidates(measured)
     accepted = [c for c in candidates if not c.refused]
-    tracks = [publish(measured, frames, path, c, accepted, seed) for c in accepted]
+    appearance = Appearance.of(frames.left)
+    tracks = [publish(measured, frames, path, appearance, c, accepted, seed) for c in accepted]
     found = [t for t in tracks if t is not None and mask_share(t) >= GATES.frame_share and _points(t) >= GATES.points]
     if config.backend != "motion" and found:
         from curation.objects.backends import find_instances

@@ -6,13 +6,15 @@ from typing import Any
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Int8, UInt8
 from pycocotools import mask as coco
 from scipy.spatial import cKDTree
 
+from curation.objects.appearance import BACKGROUND, CHANGED, OBJECT, SHADOW
 from schemas.camera import Array
 
 _MARGIN_PX = 14
+_FEW = 60  # points that outline an object from every side
 _VOTES = 5
 _RIM_PX = 4.5
 _PIXEL_SCALE = 9.0
@@ -30,12 +32,28 @@ def decode(rle: dict[str, Any]) -> Bool[Array, "h w"]:
     return np.asarray(coco.decode({"size": rle["size"], "counts": rle["counts"].encode("ascii")})).astype(bool)
 
 
+def mask_box(inside: Float[Array, "n 3"], shape: tuple[int, int]) -> tuple[int, int, int, int]:
+    """The part of a frame (u0, v0, u1, v1) that an object's outline is looked for in, from the points on it."""
+    low, high = np.quantile(inside[:, :2], 0.02, axis=0), np.quantile(inside[:, :2], 0.98, axis=0)
+    # Few points may all lie on one part of it.
+    margin = _MARGIN_PX + (0.5 * (high - low) if len(inside) < _FEW else 0.0)
+    low = np.maximum(np.floor(low - margin), 0).astype(int)
+    high = np.minimum(np.ceil(high + margin), [shape[1], shape[0]]).astype(int)
+    return int(low[0]), int(low[1]), int(high[0]), int(high[1])
+
+
+def mask_step(box: tuple[int, int, int, int]) -> int:
+    """Pixels between the samples that an outline is made on: large ones need not be sharp."""
+    return 2 if max(box[2] - box[0], box[3] - box[1]) > 90 else 1
+
+
 def object_mask(
     image: UInt8[Array, "h w 3"],
     disparity: Float[Array, "h w"],
     inside: Float[Array, "n 3"],
     outside: Float[Array, "m 3"],
     ground: Float[Array, "h w"] | None,
+    evidence: Int8[Array, "bh bw"],
     seed: int,
 ) -> Bool[Array, "h w"] | None:
     """Pixels of an object in one frame.
@@ -46,6 +64,7 @@ def object_mask(
         inside: (u, v, disparity) of points on the object.
         outside: the same of points that are not on it.
         ground: disparity that the ground has at every pixel (NaN above the horizon), None unknown.
+        evidence: of the pixels of ``mask_box``, every ``mask_step`` of them (``appearance.evidence``).
         seed: of GrabCut's colour models.
 
     Returns:
@@ -54,24 +73,38 @@ def object_mask(
     if len(inside) < 3:
         return None
     height, width = image.shape[:2]
-    low = np.maximum(np.floor(np.quantile(inside[:, :2], 0.02, axis=0)) - _MARGIN_PX, 0).astype(int)
-    high = np.minimum(np.ceil(np.quantile(inside[:, :2], 0.98, axis=0)) + _MARGIN_PX, [width, height]).astype(int)
-    shrink = 2 if max(high - low) > 90 else 1
-    u0, v0, u1, v1 = int(low[0]), int(low[1]), int(high[0]), int(high[1])
+    u0, v0, u1, v1 = mask_box(inside, (height, width))
+    shrink = mask_step((u0, v0, u1, v1))
     crop = image[v0:v1:shrink, u0:u1:shrink] if shrink == 1 else cv2.resize(
         image[v0:v1, u0:u1], None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA
     )  # fmt: skip
     depth = cv2.resize(disparity[v0:v1, u0:u1].astype(np.float32), crop.shape[1::-1], interpolation=cv2.INTER_NEAREST)
+    told = cv2.resize(evidence, crop.shape[1::-1], interpolation=cv2.INTER_NEAREST)
     typical = float(np.nanmedian(inside[:, 2])) if np.isfinite(inside[:, 2]).any() else np.nan
     outside = np.concatenate([outside, _elsewhere(disparity, ground, inside, typical, (u0, v0, u1, v1))])
     vote = _vote(crop, depth, inside, outside, np.array([u0, v0]), shrink, typical)
+    vote = _with_evidence(vote, told, depth, typical)
     sharp = _grab_cut(crop, vote, inside, outside, np.array([u0, v0]), shrink, seed)
-    small = _whole(sharp, vote)
+    rows, cols, _ = _cell(inside, np.array([u0, v0]), shrink, crop.shape)
+    small = _whole(sharp, vote, rows, cols)
     if small is None:
         return None
     out = np.zeros((height, width), bool)
     back = cv2.resize(small.astype(np.uint8), (u1 - u0, v1 - v0), interpolation=cv2.INTER_NEAREST)
     out[v0:v1, u0:u1] = back > 0
+    return out
+
+
+def _with_evidence(vote: Array, told: Array, depth: Array, typical: float) -> Array:
+    """The points' vote, corrected by what the pixels say; what changed but lies at another depth is something else."""
+    away = np.abs(depth - typical) > max(0.8, 0.12 * typical) if np.isfinite(typical) else np.zeros(depth.shape, bool)
+    out = vote.copy()
+    out[(told == OBJECT) & ~away] = np.maximum(out, 0.85)[(told == OBJECT) & ~away]
+    out[(told == CHANGED) & ~away] = (0.5 * out + 0.5)[(told == CHANGED) & ~away] * (0.5 + 0.5 * (vote > 0))[
+        (told == CHANGED) & ~away
+    ]
+    out[(told == SHADOW) & (vote < 0.5)] = 0.0
+    out[told == BACKGROUND] *= 0.2
     return out
 
 
@@ -158,8 +191,11 @@ def _grab_cut(crop: Array, vote: Array, inside: Array, outside: Array, origin: A
     return (work == cv2.GC_FGD) | (work == cv2.GC_PR_FGD)
 
 
-def _whole(sharp: Array | None, vote: Array) -> Array | None:
-    """GrabCut's answer, or the vote where GrabCut collapsed or swelled; without specks and holes."""
+def _whole(sharp: Array | None, vote: Array, rows: Array, cols: Array) -> Array | None:
+    """GrabCut's answer, or the vote where GrabCut collapsed or swelled.
+
+    Without holes, and without specks and parts that hardly any of the object's points (``rows, cols``) lie on.
+    """
     plain = vote > 0.5
     if plain.sum() < 12:
         return None
@@ -173,5 +209,11 @@ def _whole(sharp: Array | None, vote: Array) -> Array | None:
     if count < 2:
         return None
     areas = stats[1:, cv2.CC_STAT_AREA]
-    keep = np.flatnonzero(areas > 0.15 * areas.max()) + 1
+    near = cv2.dilate(labels.astype(np.uint8) if count < 256 else labels.astype(np.uint16), np.ones((5, 5), np.uint8))
+    points = np.bincount(near[rows, cols], minlength=count)[1:]
+    if not points.any():
+        return None
+    keep = np.flatnonzero((points >= max(2, 0.08 * points.max())) & (areas > 0.02 * areas.max())) + 1
+    if not len(keep):
+        keep = np.array([int(points.argmax()) + 1])
     return np.isin(labels, keep)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
+from scipy.optimize import nnls
 
 from curation.cameras.matching import coarse_disparity
 from curation.geometry import inverse
@@ -19,13 +20,14 @@ from schemas.clip import ClipFrames
 from schemas.config import DepthConfig
 
 _STEP_PX = 5
-_LEAST_TEXTURE = 20.0
+_LEAST_TEXTURE = 5.0  # a painted surface has 5 to 20: its points are twice as noisy, and often all that there is
 _LEAST_LENGTH = 5
 _LEAST_DISPARITY_PX = 1.5
 _MOVES = 5.0  # chi2 per degree of freedom above which a track does not stand still
 _POOL = 2.0
 _OBJECT_NOISE = 1.5  # how much noisier an object's tracks are than the background's (it turns, and its light changes)
 _NOISE_OVER_PATH = 1.8
+_NOISE_BIN = 50  # residuals that a spread is taken of, at least
 _NOISE_FLOOR_PX = np.array([0.08, 0.08, 0.06])
 
 
@@ -45,6 +47,39 @@ class Measured:
     def still(self) -> Bool[Array, "n"]:
         """Tracks that surely stand still."""
         return self.scene.static_reduced < _POOL
+
+
+def calibrate_noise(
+    error_px: Float[Array, "k 3"], texture: Float[Array, "k"], path_noise_px: float
+) -> tuple[Float[Array, "3"], Float[Array, "3"]]:
+    """Noise of tracked points by their texture, from the residuals of what stands still.
+
+    Lucas-Kanade's variance is that of the grey levels over the structure tensor: ``noise^2 + slope^2 / texture``.
+
+    Args:
+        error_px: absolute residuals of u, v and disparity; NaN where unmeasured.
+        texture: smaller eigenvalue of the structure tensor of each.
+        path_noise_px: noise of the camera path's own inliers. Where movers fill the image their misfit is no noise: it bounds it.
+
+    Returns:
+        The noise of the best textured points, pixels, and its growth with less texture, pixels * sqrt(texture).
+    """
+    if len(texture) < 8 * _NOISE_BIN:
+        spread = _spread(error_px) if len(texture) else np.full(3, np.nan)
+        flat = np.nan_to_num(np.minimum(spread, _NOISE_OVER_PATH * path_noise_px + 0.05), nan=0.15)
+        return np.maximum(np.array([max(flat[:2])] * 2 + [flat[2]]), _NOISE_FLOOR_PX), np.zeros(3)
+    bins = np.array_split(np.argsort(texture, kind="stable"), 8)
+    inverse_texture = np.array([1.0 / max(float(np.median(texture[b])), _LEAST_TEXTURE) for b in bins])
+    variance = np.nan_to_num(np.stack([_spread(error_px[b]) for b in bins]) ** 2, nan=0.15**2)
+    variance[:, :2] = variance[:, :2].max(1, keepdims=True)
+    fits = [nnls(np.column_stack([np.ones(8), inverse_texture]), v)[0] for v in variance.T]
+    noise, slope = (np.sqrt([f[i] for f in fits]) for i in range(2))
+    limit = _NOISE_OVER_PATH * path_noise_px + 0.05
+    return np.maximum(np.minimum(noise, limit), _NOISE_FLOOR_PX), np.minimum(slope, limit * np.sqrt(4.0 * _LEAST_TEXTURE))
+
+
+def _spread(error_px: Float[Array, "k 3"]) -> Float[Array, "3"]:
+    return np.asarray(1.4826 * np.nanmedian(error_px, axis=0))
 
 
 def measure_tracks(frames: ClipFrames, path: CameraPath, depth_config: DepthConfig) -> Measured:
@@ -78,14 +113,9 @@ def measure_tracks(frames: ClipFrames, path: CameraPath, depth_config: DepthConf
     cam_from_world = inverse(path.world_from_camera)
     guess = np.tile(np.array([0.15, 0.15, 0.1]), (len(tracks.frame), 1))
     static = triangulate(tracks, cam_from_world, rig, guess, iterations=3)
-    noise = np.full(3, np.nan)
-    if tracks.count:
-        still = static.reduced[tracks.track] < 20
-        noise = 1.4826 * np.nanmedian(np.abs(static.residual * guess)[still], axis=0) if still.any() else guess[0]
-    # Where movers fill the image their misfit is no noise: the path's own inliers bound it.
-    noise = np.minimum(np.nan_to_num(noise, nan=0.15), _NOISE_OVER_PATH * path.noise_px + 0.05)
-    noise = np.maximum(np.nan_to_num(np.array([max(noise[:2])] * 2 + [noise[2]]), nan=0.15), _NOISE_FLOOR_PX)
-    sigma = np.tile(_OBJECT_NOISE * noise, (len(tracks.frame), 1))
+    still = static.reduced[tracks.track] < 20
+    noise, slope = calibrate_noise(np.abs(static.residual * guess)[still], tracks.texture[still], path.noise_px)
+    sigma = _OBJECT_NOISE * np.sqrt(noise**2 + slope**2 / np.maximum(tracks.texture, _LEAST_TEXTURE)[:, None])
     static = triangulate(tracks, cam_from_world, rig, sigma, iterations=1, start=static.points)
     moving = (static.reduced > _MOVES) & (tracks.length >= 6)
     dt_s = float(np.median(np.diff(frames.times_s))) if len(left) > 1 else 0.1

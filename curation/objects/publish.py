@@ -11,8 +11,9 @@ from scipy.spatial import cKDTree
 
 from curation.geometry import transform
 from curation.objects import lift
+from curation.objects.appearance import Appearance, evidence
 from curation.objects.grouping import Group, Scene
-from curation.objects.masks import encode, object_mask
+from curation.objects.masks import encode, mask_box, mask_step, object_mask
 from curation.objects.measure import Measured
 from curation.objects.static_test import triangulate
 from curation.objects.surface import ground_disparity, on_surface_share
@@ -23,11 +24,19 @@ from schemas.track import ObjectTrack
 
 _TEST_EVERY = 3
 _LEAST_VISIBLE = 8
+_BEHIND_PX, _NEAR_PX = 15, 1e6
+_MOVED_SHARE = 0.6  # of the mask's pixels that can be told, that changed when the object had gone
 _UNSEEN_SHARE = 0.1  # of its size: how much nearer or farther the true surface is than the nearest tracked point
 
 
 def publish(
-    measured: Measured, frames: ClipFrames, path: CameraPath, candidate: Candidate, accepted: list[Candidate], seed: int
+    measured: Measured,
+    frames: ClipFrames,
+    path: CameraPath,
+    appearance: Appearance,
+    candidate: Candidate,
+    accepted: list[Candidate],
+    seed: int,
 ) -> ObjectTrack | None:
     """The track of an accepted candidate: masks, visibility, centroids, covariance, surface points."""
     scene, group, model = measured.scene, candidate.group, candidate.model
@@ -58,22 +67,32 @@ def publish(
     height, width = frames.left.shape[1:3]
     believed = np.zeros(len(scene.tracks.frame), bool)
     believed[rows] = True
+    seen_at = {int(t): scene.tracks.uvd[scene.rows_at[t][believed[scene.rows_at[t]]]] for t in np.flatnonzero(visible)}
+    moved, stayed = 0, 0
     for t in np.flatnonzero(visible):
         here = scene.rows_at[t]
-        inside = scene.tracks.uvd[here[believed[here]]]
+        inside = seen_at[int(t)]
         inside = np.concatenate([inside, _companions(scene, inside, here[loose[scene.tracks.track[here]]])])
         outside = scene.tracks.uvd[here[~mine[scene.tracks.track[here]] & ~unclear[scene.tracks.track[here]]]]
         dense = cv2.resize(measured.coarse[t].astype(np.float32), (width, height), interpolation=cv2.INTER_NEAREST)
         floor = None if measured.ground is None else ground_disparity(measured.ground, scene, int(t), (height, width))
-        mask = object_mask(frames.left[t], dense + path.disparity_offset_px, inside, outside, floor, seed * 1009 + int(t))
+        dense = dense + np.float32(path.disparity_offset_px)
+        box = mask_box(inside, (height, width)) if len(inside) else (0, 0, 0, 0)
+        shrink = mask_step(box)
+        behind = cv2.erode(np.where(np.isfinite(dense), dense, _NEAR_PX), np.ones((_BEHIND_PX, _BEHIND_PX), np.uint8))
+        guesses = [dense, np.where(behind < _NEAR_PX, behind, np.nan)]
+        told = evidence(appearance, scene, motion, seen_at, int(t), guesses, floor, box, shrink)
+        mask = object_mask(frames.left[t], dense, inside, outside, floor, told, seed * 1009 + int(t))
         if mask is None or not mask.any():
             visible[t] = False
             continue
+        of_mask = told[mask[box[1] : box[3] : shrink, box[0] : box[2] : shrink]]
+        moved, stayed = moved + int((of_mask > 0).sum()), stayed + int((of_mask < 0).sum())
         masks[t] = encode(mask)
         v, u = np.nonzero(mask)
         boxes[t] = u.min(), v.min(), u.max() + 1, v.max() + 1
         area[t] = mask.sum()
-    if visible.sum() < _LEAST_VISIBLE:
+    if visible.sum() < _LEAST_VISIBLE or moved < _MOVED_SHARE * (moved + stayed):
         return None
     centroid, covariance = np.full((total, 3), np.nan), np.full((total, 3, 3), np.nan)
     inside_motion = slice(motion.first, motion.last + 1)
@@ -90,6 +109,7 @@ def publish(
     for array in (centroid, covariance, points, points_sigma):
         array[~visible] = np.nan
     stats = candidate.stats | {"mask_share": round(float(area.max()) / (height * width), 5), "size_m": round(model.size_m, 3)}
+    stats |= {"moved_px": moved, "stayed_px": stayed}
     return ObjectTrack(
         object_id="obj_0",
         visible=visible,

@@ -44,8 +44,8 @@ class Gates:
     carried_count: int = 12
     surface_share: float = 0.65
     tracks: int = 20
-    frame_share: float = 0.003
-    points: int = 20
+    frame_share: float = 0.002
+    points: int = 12
 
 
 GATES = Gates()
