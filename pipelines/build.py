@@ -6,6 +6,10 @@ import argparse
 import signal
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from schemas.config import TrainConfig
 
 HELP = """\
 The input folder is scanned for sources; each is one of
@@ -71,7 +75,9 @@ def main(argv: list[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         config = load_config(arguments.config, assignments)
-        return run(
+        if config.train.after_build and "://" in arguments.output:
+            raise ConfigError(f"train.after_build: expected a folder as --output, got {arguments.output!r}")
+        status = run(
             arguments.input,
             arguments.output,
             config,
@@ -79,11 +85,21 @@ def main(argv: list[str] | None = None) -> int:
             dry_run=arguments.dry_run,
             command=list(sys.argv[1:] if argv is None else argv),
         )
+        return status if status or arguments.dry_run else _train(arguments.output, config.train)
     except ConfigError as error:
         print(f"configuration:\n  {str(error).replace(chr(10), chr(10) + '  ')}", file=sys.stderr)
     except (Refused, OutputIsBusy) as error:
         print(f"error: {error}", file=sys.stderr)
     return 2
+
+
+def _train(run_folder: str, config: TrainConfig) -> int:
+    """Carry out ``train.after_build``; the exit status of the first stage that does not finish."""
+    if not config.after_build:
+        return 0
+    from pipelines import train
+
+    return next((status for stage in config.after_build if (status := train.main([stage, run_folder, *config.options]))), 0)
 
 
 def _interrupt(*_: object) -> None:

@@ -24,6 +24,7 @@ from pipelines.progress import Progress
 from pipelines.stages import Stage, code_print
 from pipelines.storage import Store, StoreError, is_uri
 from pipelines.summary import loss_counts, stage_counts, surroundings, text
+from pipelines.training.record import training_records
 from pipelines.workplace import scratch_folder
 from schemas import run_folder as names
 from schemas.config import Config
@@ -273,7 +274,7 @@ class _Run:
 
     def run_id(self, plan: Plan) -> str:
         """Hash of all that decides what is published: the input's content, the configuration, the code; not of time or place."""
-        config = masked(self.job.config.model_dump(mode="json", exclude={"run"}))
+        config = masked(self.job.config.model_dump(mode="json", exclude={"run", "train"}))
         versions = [[stage.name, stage.version] for stage in self.stages]
         return fingerprint(self.content(plan), config, versions, code_print(self.stages), PACK_VERSION)[:12]
 
@@ -330,6 +331,7 @@ class _Run:
             },
             **stage_counts(Ledger(job.output), order, [spec.clip_id for spec in plan.clips]),
             "published": published,
+            "training": training_records(job.output),
             **surroundings(),
         }
         write_json(job.output / names.RUN_JSON, report, sort=False)

@@ -361,6 +361,15 @@ class RunConfig(Section):
     """A clip that failed this often stays in quarantine, whatever is asked for."""
 
 
+class TrainConfig(Section):
+    """What follows a build. Nothing here changes what is published, so no fingerprint reads it."""
+
+    after_build: tuple[Literal["sft", "cold-start", "grpo"], ...] = ()
+    """Stages that ``pipelines.train`` carries out, in this order, when a build has finished; empty: none."""
+    options: tuple[str, ...] = ()
+    """Its options for all of them: ``[--backend, ms-swift, --on, slurm, --gpus, "8"]``."""
+
+
 class Config(Section):
     """Everything that decides what a run publishes, and how it runs."""
 
@@ -378,3 +387,4 @@ class Config(Section):
     rewrite: RewriteConfig = RewriteConfig()
     shards: ShardsConfig = ShardsConfig()
     run: RunConfig = RunConfig()
+    train: TrainConfig = TrainConfig()
