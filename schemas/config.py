@@ -269,7 +269,8 @@ class ReasoningConfig(Section):
 
 class RewriteConfig(Section):
     """Chains of thought written anew by a model, and checked. Address, model and key come from the environment
-    (``OPENAI_BASE_URL``, ``OPENAI_MODEL``, ``OPENAI_API_KEY``), so that no key stands in a file."""
+    (``OPENAI_BASE_URL``, ``OPENAI_MODEL``, ``OPENAI_API_KEY``), so that no key stands in a file.
+    """
 
     by: Literal["nobody", "endpoint", "ray"] = "nobody"
     """``nobody``: the template text is used, marked ``template``. ``endpoint``: any server that speaks the OpenAI protocol.
@@ -347,8 +348,10 @@ class RunConfig(Section):
     """Memory that one clip's process may allocate, GiB, before it fails with ``MemoryError``; 0 means no limit."""
     cpus_per_clip: float = Field(default=1.0, gt=0)
     """Cores that Ray reserves for a clip."""
-    gpus_per_clip: float = Field(default=0.0, ge=0)
-    """GPUs that Ray reserves for a clip; learned backends need a share of one."""
+    gpus_per_model: float | None = Field(default=None, ge=0)
+    """Share of a GPU that Ray reserves for a worker that holds a model; empty takes what the stage declares."""
+    model_workers: int = Field(default=0, ge=0)
+    """Workers with a model, per stage that has one; 0 means as many as the cluster's GPUs hold (one where it needs none)."""
     nodes_timeout_s: float = Field(default=600.0, ge=0)
     """How long to wait for a Ray cluster to bring a node that is large enough for a clip."""
     scratch: str = ""

@@ -126,7 +126,9 @@ ST_COT = pa.schema(
         ("reward_camera", _f),
         ("reward_object", _f),
         ("path", _i),
-        ("rewritten_by", _s),
+        ("rewritten_by", _s),  # "template", or the model that wrote the text
+        ("reward_paper", _f),  # the same parts in the paper's weights; `reward` has those of the public code
+        ("register", _s),  # qualitative or quantitative
     ]
 )
 RFT = pa.schema(

@@ -2,44 +2,64 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import yaml
 
 from curation.questions.options import listed
-from curation.questions.rows import label_of
-from curation.reasoning.evidence import Evidence, evidence
-from curation.reasoning.reward import reward
-from curation.relations.kinds import KINDS
-from curation.seeding import generator
+from curation.reasoning.reward import CODE_WEIGHTS, PAPER_WEIGHTS, reward
+from curation.reasoning.telling import Register, kind_of, tell
 from schemas.track import Fact
 
-PHRASES = Path(__file__).with_name("phrases.yaml")
+PROMPTS = Path(__file__).with_name("prompts.yaml")
+TEMPLATE = "template"
+"""``rewritten_by`` of a chain that no model has written."""
 DECIMALS = 2
 
 
 def reason(
-    row: dict[str, Any], fact: Fact, clip: dict[str, Any], words: str, *, seed: int, path: int = 0
+    row: dict[str, Any],
+    fact: Fact,
+    clip: dict[str, Any],
+    words: Mapping[str, str],
+    *,
+    seed: int,
+    path: int = 0,
+    register: Register = "qualitative",
 ) -> dict[str, Any] | None:
-    """A row of ``schemas.tables.ST_COT`` for a question, or None where the fact has no metric state.
+    """A row of ``schemas.tables.ST_COT`` for a question, or None where a position that it needs is not known in metres.
 
     Args:
         row: the question, as ``questions.ask`` made it.
         fact: that it asks about.
         clip: row of the ``clips`` table.
-        words: description of the object; "" for a camera question.
+        words: descriptions by object id.
         seed: of the run.
         path: number of the variant; each phrases the steps differently.
+        register: whether the prose holds measured amounts.
     """
-    if "camera_center" not in fact.details:
+    if not stateable(fact):
         return None
+    steps = tell(row, fact, clip, words, seed=seed, path=path, register=register)
+    first, last = state_blocks(fact)
+    lines = [steps.anchors.text, steps.start.text, *first, steps.progression.text, steps.end.text, *last, steps.synthesis.text]
+    return chain_row(row, fact, "\n".join(lines), path=path, register=register, rewritten_by=TEMPLATE)
+
+
+def chain_row(
+    row: dict[str, Any], fact: Fact, thinking: str, *, path: int, register: str, rewritten_by: str, answer: str | None = None
+) -> dict[str, Any]:
+    """A row of ``ST_COT`` with the given thinking, scored by the reward in both weightings.
+
+    ``answer`` is what the text answers, the right letter by default.
+    """
     camera_center, object_center = states(fact)
-    thinking = "\n".join(_steps(row, fact, clip, words, camera_center, object_center, seed, path))
-    response = f"<thinking>\n{thinking}\n</thinking>\n<answer>{row['answer']}</answer>"
-    score = reward(response, row["answer"], camera_center, object_center)
+    response = f"<thinking>\n{thinking}\n</thinking>\n<answer>{answer or row['answer']}</answer>"
+    score = reward(response, row["answer"], camera_center, object_center, weights=CODE_WEIGHTS)
+    paper = reward(response, row["answer"], camera_center, object_center, weights=PAPER_WEIGHTS)
     return {
         **row,
         "messages": [*prompt(row), {"role": "assistant", "content": response}],
@@ -53,22 +73,31 @@ def reason(
         "reward_camera": score.camera,
         "reward_object": score.object,
         "path": path,
-        "rewritten_by": "",
+        "rewritten_by": rewritten_by,
+        "reward_paper": paper.total,
+        "register": register,
     }
 
 
 def prompt(row: dict[str, Any]) -> list[dict[str, str]]:
     """The system and user turns of cold start and RFT."""
-    phrases = _phrases()
+    texts = prompts()
     return [
-        {"role": "system", "content": phrases["system"]},
-        {"role": "user", "content": f"<video>\n{row['question']}\n{listed(row['options'])}\n{phrases['request']}"},
+        {"role": "system", "content": texts["system"]},
+        {"role": "user", "content": f"<video>\n{row['question']}\n{listed(row['options'])}\n{texts['request']}"},
     ]
+
+
+def stateable(fact: Fact) -> bool:
+    """Whether every position that the kind states is known in metres."""
+    kind = kind_of(fact.kind)
+    needs = (("camera_center", kind.needs_camera), ("object_center", kind.needs_object))
+    return all(_both(fact.details.get(name)) for name, needed in needs if needed)
 
 
 def states(fact: Fact) -> tuple[list[list[float]] | None, list[list[float]] | None]:
     """Camera and object centres at both frames, metres, in the frame of the clip's first camera; None where not needed."""
-    kind = KINDS[fact.kind]
+    kind = kind_of(fact.kind)
     camera = _rounded(fact.details["camera_center"]) if kind.needs_camera else None
     return camera, _rounded(fact.details["object_center"]) if kind.needs_object else None
 
@@ -78,87 +107,17 @@ def state_block(title: str, camera: list[float] | None, obj: list[float] | None)
     return [f"**Spatial State ({title} Frame):**", f"- Camera Center: {_listed(camera)}", f"- Object Center: {_listed(obj)}"]
 
 
-def _steps(
-    row: dict[str, Any],
-    fact: Fact,
-    clip: dict[str, Any],
-    words: str,
-    camera_center: list[list[float]] | None,
-    object_center: list[list[float]] | None,
-    seed: int,
-    path: int,
-) -> list[str]:
-    phrases, seen = _phrases(), evidence(fact, clip)
-    draws = iter(generator(seed, fact.clip_id, f"chain:{row['id']}:{path}").random(16).tolist())
-    times = clip["frame_times_s"]
-    fields: dict[str, Any] = {
-        "object": words,
-        "Object": words[:1].upper() + words[1:],
-        "a": f"frame {fact.frame_i} ({times[fact.frame_i]:.1f} s)",
-        "b": f"frame {fact.frame_j} ({times[fact.frame_j]:.1f} s)",
-        "place": seen.place,
-        "place_j": seen.place_j,
-        "size": seen.size,
-        "scale": seen.scale,
-        "letter": row["answer"],
-        "value": _value(row),
-    }
-    fields["goal"] = phrases["goals"][fact.kind].render(fields)
-    short = words.split(" (")[0]  # once pointed out, the object needs no more pointing
-    fields |= {"object": short, "Object": short[:1].upper() + short[1:]}
-
-    def say(ways: list[jinja2.Template]) -> str:
-        return ways[int(next(draws) * len(ways))].render(fields)
-
-    about = "object" if fact.object_id else "camera"
+def state_blocks(fact: Fact) -> tuple[list[str], list[str]]:
+    """The blocks of both frames, as every chain about the fact must hold them, byte for byte."""
+    camera, obj = states(fact)
     first, last = (
-        state_block(title, camera_center[n] if camera_center else None, object_center[n] if object_center else None)
-        for n, title in enumerate(("Initial", "Final"))
+        state_block(title, camera[n] if camera else None, obj[n] if obj else None) for n, title in enumerate(("Initial", "Final"))
     )
-    middle = _progression(fact, seen, phrases, say)
-    return [
-        say(phrases["anchors"]),
-        say(phrases[f"start_{about}"]),
-        *first,
-        " ".join(middle),
-        say(phrases[f"end_{about}"]),
-        *last,
-        say(phrases["conclusions"][fact.kind]),
-    ]
+    return first, last
 
 
-def _progression(fact: Fact, seen: Evidence, phrases: dict[str, Any], say: Any) -> list[str]:
-    sentences = [say(phrases["camera_moves"][seen.camera])] if seen.camera else []
-    if seen.turn:
-        sentences.append(say(phrases["turns"][seen.turn]))
-    if fact.object_id:
-        moved, sigma = fact.details["object_moved_m"]
-        if moved > max(0.1, 3 * sigma):
-            sentences.append(say(phrases["object_against_scene"]))
-        if _misleading(fact, seen):
-            sentences.append(say(phrases["caveats"][fact.kind]))
-    return sentences or [say(phrases["start_camera"])]
-
-
-def _misleading(fact: Fact, seen: Evidence) -> bool:
-    """Whether the picture alone would suggest another answer than the geometry gives."""
-    if fact.kind == "object_camera_lateral":
-        return seen.drift * (1 if fact.label == "right" else -1) < -0.02
-    if fact.kind in ("object_camera_longitudinal", "object_camera_distance_change"):
-        if seen.growth is None:
-            return True
-        expected = {"closer": 1, "farther": -1, "not moving": 0}[fact.label]
-        return (seen.growth - 1) * expected < 0 if expected else abs(seen.growth - 1) > 0.25
-    return False
-
-
-def _value(row: dict[str, Any]) -> str:
-    if row["answer_value"] is not None:
-        return f"about {float(format(row['answer_value'], '.2g')):g} m"
-    label = label_of(row)
-    if row["kind"] == "object_camera_distance_change":
-        return {"closer": "closer than before", "farther": "farther away than before"}.get(label, "at about the same distance")
-    return {"farther": "farther away"}.get(label, label)
+def _both(centers: Any) -> bool:
+    return isinstance(centers, list) and len(centers) == 2 and all(isinstance(c, list) and len(c) == 3 for c in centers)
 
 
 def _rounded(centers: list[list[float]]) -> list[list[float]]:
@@ -170,15 +129,7 @@ def _listed(center: list[float] | None) -> str:
 
 
 @cache
-def _phrases() -> dict[str, Any]:
-    env = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False)
-    data = yaml.safe_load(PHRASES.read_text(encoding="utf-8"))
-
-    def compiled(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {key: compiled(item) for key, item in value.items()}
-        if isinstance(value, list):
-            return [compiled(item) for item in value]
-        return env.from_string(value)
-
-    return {key: value if key in ("system", "request") else compiled(value) for key, value in data.items()}
+def prompts() -> dict[str, str]:
+    """The texts of ``prompts.yaml``."""
+    texts: dict[str, str] = yaml.safe_load(PROMPTS.read_text(encoding="utf-8"))
+    return texts

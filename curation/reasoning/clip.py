@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from curation.reasoning.chain import reason
+from curation.reasoning.chain import reason, stateable
 from curation.reasoning.reinforcement import motion_score, reinforcement_row
-from curation.relations.kinds import KINDS
+from curation.reasoning.telling import Register
+from curation.relations.kinds import FURTHER, KINDS
+from curation.seeding import generator
 from schemas.config import ReasoningConfig
 from schemas.track import Description, Fact
 
@@ -25,8 +27,8 @@ def reason_clip(
 ) -> tuple[list[Row], list[Row]]:
     """Cold-start (``ST_COT``) and reinforcement (``RFT``) rows of one clip's questions, ids unique within each list.
 
-    Every question with a metric state can serve reinforcement. Of these, ``max_per_clip`` get a chain of thought, by turns over
-    the kinds, those with the most certain motion first.
+    Every question whose states are known in metres can serve reinforcement. Of these, ``max_per_clip`` get a chain of thought,
+    by turns over the kinds, those with the most certain motion first.
     """
     known = {fact.fact_id: fact for fact in facts}
     words = {d.object_id: d.text for d in descriptions}
@@ -35,15 +37,24 @@ def reason_clip(
     chains: list[Row] = []
     for row, fact in _by_turns(pairs)[: config.max_per_clip]:
         for path in range(config.paths):
-            made = reason(row, fact, clip, words.get(fact.object_id, ""), seed=seed, path=path)
+            register = register_of(row["id"], path, config, seed)
+            made = reason(row, fact, clip, words, seed=seed, path=path, register=register)
             if made is not None:
                 chains.append(made)
     return sorted(chains, key=lambda r: (r["id"], r["path"])), sorted(reinforcement, key=lambda r: r["id"])
 
 
+def register_of(sample_id: str, path: int, config: ReasoningConfig, seed: int) -> Register:
+    """The register of one path: as configured, or with ``mixed`` each equally often, by lot."""
+    if config.prose != "mixed":
+        return config.prose
+    lot = int(generator(seed, sample_id, "register").integers(2))
+    return "quantitative" if (lot + path) % 2 else "qualitative"
+
+
 def _by_turns(pairs: list[tuple[Row, Fact]]) -> list[tuple[Row, Fact]]:
-    order = list(KINDS)
-    ranked = sorted((p for p in pairs if "camera_center" in p[1].details), key=lambda p: (-motion_score(p[1]), p[0]["id"]))
+    order = list({**KINDS, **FURTHER})
+    ranked = sorted((p for p in pairs if stateable(p[1])), key=lambda p: (-motion_score(p[1]), p[0]["id"]))
     turns: dict[str, int] = {}
     keyed = []
     for row, fact in ranked:

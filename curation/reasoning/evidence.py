@@ -18,13 +18,15 @@ class Evidence:
     """Words for the picture.
 
     Attributes:
-        camera: main direction of the camera's motion in the earlier view, "none" where it kept its place, "" where unclear.
+        camera: main direction of the camera's motion in the earlier view, "none" where it kept its place,
+            "unclear" where it went along a slant, "" where it is not known.
         turn: way the camera turned, "" where it hardly did.
         place, place_j: where the object is in the picture in both frames.
         size: share of the picture's height that it takes at the start.
         scale: how its outline changed.
         growth: height of its outline at the end over that at the start; None where the picture's border cuts it.
         drift: how far its outline shifted to the right, as a share of the width.
+        height, height_j: of the outline, as shares of the picture's height.
     """
 
     camera: str
@@ -35,13 +37,16 @@ class Evidence:
     scale: str = ""
     growth: float | None = None
     drift: float = 0.0
+    height: float | None = None
+    height_j: float | None = None
 
 
 def evidence(fact: Fact, clip: dict[str, Any]) -> Evidence:
-    """Evidence of a metric fact; object words only where the fact is about one."""
+    """Evidence of a fact, as far as its details tell; object words only where the fact is about one."""
     details = fact.details
-    camera = _camera_motion(details["camera_shift"], details["camera_moved_m"])
-    turn = _turn(details["turn_deg"])
+    known = "camera_shift" in details and "camera_moved_m" in details
+    camera = _camera_motion(details["camera_shift"], details["camera_moved_m"]) if known else ""
+    turn = _turn(details["turn_deg"]) if "turn_deg" in details else ""
     if "boxes_px" not in details:
         return Evidence(camera, turn)
     width, height = float(clip["width"]), float(clip["height"])
@@ -58,11 +63,13 @@ def evidence(fact: Fact, clip: dict[str, Any]) -> Evidence:
         "partly cut off by the edge of the picture" if cut else _scale(growth),
         None if cut else growth,
         centres[1] - centres[0],
+        (start[3] - start[1]) / height,
+        (end[3] - end[1]) / height,
     )
 
 
 def _camera_motion(shift: list[float], moved: list[float]) -> str:
-    """Main direction; a second component that is nearly as large makes it unclear."""
+    """Main direction; a second component that is nearly as large makes it a slant."""
     length, sigma = moved
     if length < 3 * sigma:
         return "none" if length < _STILL_M else ""  # uncertain is not still
@@ -70,7 +77,7 @@ def _camera_motion(shift: list[float], moved: list[float]) -> str:
         return "none"
     order = sorted(range(3), key=lambda axis: -abs(shift[axis]))
     if abs(shift[order[1]]) > 0.8 * abs(shift[order[0]]):
-        return ""
+        return "unclear"
     names = (("right", "left"), ("down", "up"), ("forward", "backward"))
     return names[order[0]][shift[order[0]] < 0]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from curation.reasoning.chain import prompt, states
+from curation.reasoning.chain import prompt, stateable, states
 from schemas.track import Fact
 
 
@@ -19,8 +19,8 @@ def motion_score(fact: Fact) -> float:
 
 
 def reinforcement_row(row: dict[str, Any], fact: Fact) -> dict[str, Any] | None:
-    """A row of ``schemas.tables.RFT``: the question with its solution, or None where the fact has no metric state."""
-    if "camera_center" not in fact.details:
+    """A row of ``schemas.tables.RFT``: the question with its solution, or None without the positions that it needs."""
+    if not stateable(fact):
         return None
     camera_center, object_center = states(fact)
     return {
