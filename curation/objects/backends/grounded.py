@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,7 +13,15 @@ from jaxtyping import UInt8
 
 from curation.objects.backends.following import vote
 from curation.objects.backends.instances import Detection, Instance, box_iou, box_of
-from curation.objects.backends.runtime import Runtime, download_advice, in_batches, load, runtime, torch_and_transformers
+from curation.objects.backends.runtime import (
+    Runtime,
+    download_advice,
+    in_batches,
+    load,
+    runtime,
+    torch_and_transformers,
+    video_pixels,
+)
 from curation.objects.masks import encode
 from schemas.camera import Array
 from schemas.config import ObjectsConfig
@@ -21,6 +30,8 @@ DETECTOR = "IDEA-Research/grounding-dino-base"
 _ADVICE = download_advice(DETECTOR, "about 0.9 GB", "Apache-2.0", "objects.detector")
 _KEY_FRAMES = 8
 _TEXT_SCORE = 0.25
+_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of SAM 2 and EdgeTAM
+_BOX_CORNERS = (2, 3)  # labels of a box's two corners among SAM's point prompts
 _SAME_IOU = 0.5  # of a new box with the box of a body that is followed already
 _LEAST_PIXELS = 20
 
@@ -43,7 +54,7 @@ def find_instances(
     """Instances of ``config.prompts``.
 
     The detector looks at key frames, in batches. Its boxes become prompts of the segmenter, which carries each forward and back
-    through the whole clip; a box of a later key frame that lands on a body which is followed already only adds a vote for its noun.
+    through the whole clip; a box of a later key frame that lands on a body which is followed already adds a vote for its noun.
 
     Args:
         left: (T, H, W, 3) RGB frames.
@@ -56,19 +67,24 @@ def find_instances(
         WeightsMissing: one of the two checkpoints is not here.
         MemoryError: one frame, or one object, alone does not fit in memory.
     """
-    torch, _ = torch_and_transformers(config.backend)
+    torch, transformers = torch_and_transformers(config.backend)
     place = runtime(config, torch)
     keys = np.unique(np.linspace(0, len(left) - 1, _KEY_FRAMES).round().astype(int)).tolist()
     boxes = detect(left[keys], config, place)
-    model, processor = load(model_class, "Sam2VideoProcessor", weights, place, "objects.weights", advice)
-    session = processor.init_video_session(
-        video=list(left), inference_device=place.device, video_storage_device="cpu", dtype=getattr(torch, place.dtype)
+    model, _ = load(model_class, "", weights, place, "objects.weights", advice)
+    session = getattr(transformers, model_class.replace("Model", "InferenceSession"))(
+        video=video_pixels(left, model.config.image_size, _MEAN, _STD, place.dtype),
+        video_height=left.shape[1],
+        video_width=left.shape[2],
+        inference_device=place.device,
+        inference_state_device=place.device,
+        dtype=getattr(torch, place.dtype),
     )
     bodies: list[_Body] = []
     for key, found in zip(keys, boxes, strict=True):
         new = [d for d in found if not _known(bodies, key, d)]
         prompts = [_Body(key, d.box_px, {d.category: d.score}) for d in new]
-        bodies += in_batches(prompts, config.batch, lambda some: _followed(model, processor, session, some, left.shape))
+        bodies += in_batches(prompts, config.batch, lambda some: _followed(model, session, some))
     return _instances(bodies, len(left), weights.rstrip("/").rsplit("/", 1)[-1])
 
 
@@ -111,7 +127,7 @@ def _detections(result: dict[str, Any], prompts: Sequence[str], shape: tuple[int
 
 def prompt_of(text: str, prompts: Sequence[str]) -> str:
     """The one prompt that a detector's text names; "" where it names none or several (it joins words of neighbouring prompts)."""
-    words = f" {text.strip().lower()} "
+    words = " " + " ".join(re.sub(r"\[[a-z]+\]|[^a-z0-9\- ]", " ", text.lower()).split()) + " "
     named = [p for p in prompts if f" {p.lower()} " in words]
     longest = [p for p in named if not any(p != q and p.lower() in q.lower() for q in named)]
     return longest[0] if len(longest) == 1 else ""
@@ -132,38 +148,38 @@ def _known(bodies: Sequence[_Body], frame: int, detection: Detection) -> bool:
     return True
 
 
-def _followed(model: Any, processor: Any, session: Any, prompts: Sequence[_Body], shape: tuple[int, ...]) -> list[_Body]:
+def _followed(model: Any, session: Any, prompts: Sequence[_Body]) -> list[_Body]:
     """The bodies with their masks through the clip. The session keeps the frames, and forgets the bodies before."""
     import torch
 
     session.reset_inference_session()
-    frame = prompts[0].frame
-    processor.add_inputs_to_inference_session(
-        inference_session=session,
-        frame_idx=frame,
-        obj_ids=list(range(1, len(prompts) + 1)),
-        input_boxes=[[body.box_px.tolist() for body in prompts]],
-    )
-    found: list[_Body] = [_Body(b.frame, b.box_px, dict(b.votes), b.count) for b in prompts]
+    frame, size = prompts[0].frame, model.config.image_size
+    to_input = torch.tensor([size / session.video_width, size / session.video_height])
+    for n, body in enumerate(prompts):
+        corners = torch.tensor(body.box_px, dtype=torch.float32).reshape(1, 1, 2, 2) * to_input
+        labels = torch.tensor(_BOX_CORNERS, dtype=torch.int32).reshape(1, 1, 2)
+        session.add_point_inputs(session.obj_id_to_idx(n), frame, {"point_coords": corners, "point_labels": labels})
+    session.obj_with_new_inputs = list(range(len(prompts)))
+    found = [_Body(b.frame, b.box_px, dict(b.votes), b.count) for b in prompts]
     with torch.inference_mode():
         model(inference_session=session, frame_idx=frame)
         for reverse in (False, True):
             for output in model.propagate_in_video_iterator(session, start_frame_idx=frame, reverse=reverse):
-                _keep(found, processor, output, shape)
+                _keep(found, output, (session.video_height, session.video_width))
     return found
 
 
-def _keep(bodies: Sequence[_Body], processor: Any, output: Any, shape: tuple[int, ...]) -> None:
+def _keep(bodies: Sequence[_Body], output: Any, shape: tuple[int, int]) -> None:
+    """Files the masks (B, 1, h, w logits) of one frame with their bodies, in the size of the video."""
     import torch
 
-    masks = processor.post_process_masks([output.pred_masks], original_sizes=[list(shape[1:3])])[0]
-    pixels = masks[:, 0].cpu().numpy().astype(bool)
-    logits = output.object_score_logits
-    present = np.ones(len(bodies)) if logits is None else torch.sigmoid(logits.float()).reshape(-1).cpu().numpy()
-    for body, own, presence in zip(bodies, pixels, present, strict=True):
-        if presence > 0.5 and own.sum() >= _LEAST_PIXELS:
+    logits = torch.nn.functional.interpolate(output.pred_masks.float(), shape, mode="bilinear", align_corners=False)
+    pixels = (logits[:, 0] > 0).cpu().numpy()
+    presence = torch.sigmoid(output.object_score_logits.float()).reshape(-1).cpu().tolist()
+    for body, own, present in zip(bodies, pixels, presence, strict=True):
+        if present > 0.5 and own.sum() >= _LEAST_PIXELS:
             body.masks[int(output.frame_idx)] = encode(own)
-            body.presence[int(output.frame_idx)] = float(presence)
+            body.presence[int(output.frame_idx)] = present
 
 
 def _instances(bodies: Sequence[_Body], total: int, source: str) -> list[Instance]:

@@ -1,4 +1,4 @@
-"""What all torch backends share: device and precision, models loaded once per process, batches that shrink when memory runs out."""
+"""What all torch backends share: device and precision, models loaded once per process, batches that shrink with the memory."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, TypeVar
 
+import numpy as np
+from jaxtyping import UInt8
+
 from curation.objects.backends.weights import WeightsMissing
+from schemas.camera import Array
 from schemas.config import ObjectsConfig
 
 Item = TypeVar("Item")
@@ -53,7 +57,8 @@ def load(model_class: str, processor_class: str, name: str, place: Runtime, opti
     """A model in evaluation mode on its device, and its processor; once per process.
 
     Args:
-        model_class, processor_class: names in ``transformers``.
+        model_class: name in ``transformers``.
+        processor_class: likewise: what prepares its input; "" for none.
         name: a folder or a Hugging Face id.
         place: device, precision, whether to compile.
         option: name of the option that ``name`` came from, for errors.
@@ -66,7 +71,7 @@ def load(model_class: str, processor_class: str, name: str, place: Runtime, opti
     import transformers
 
     try:
-        processor = getattr(transformers, processor_class).from_pretrained(name)
+        processor = getattr(transformers, processor_class).from_pretrained(name) if processor_class else None
         model = getattr(transformers, model_class).from_pretrained(name, dtype=getattr(torch, place.dtype))
     except (OSError, ValueError) as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
@@ -75,11 +80,27 @@ def load(model_class: str, processor_class: str, name: str, place: Runtime, opti
     return (torch.compile(model) if place.compile else model), processor
 
 
+def video_pixels(left: UInt8[Array, "t h w 3"], size: int, mean: Sequence[float], std: Sequence[float], dtype: str) -> Any:
+    """Frames as a video segmenter takes them: a (T, 3, size, size) tensor on the host, squeezed to a square and normalised.
+
+    This is what the models' own processors do; those need torchvision, which has no build for every torch.
+    """
+    import torch
+
+    out = torch.empty((len(left), 3, size, size), dtype=getattr(torch, dtype))
+    shift, scale = (torch.tensor(values).view(3, 1, 1) for values in (mean, std))
+    for t, image in enumerate(left):
+        picture = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float()
+        small = torch.nn.functional.interpolate(picture, (size, size), mode="bilinear", antialias=True, align_corners=False)
+        out[t] = ((small[0].round().clamp(0, 255) / 255 - shift) / scale).to(out.dtype)
+    return out
+
+
 def download_advice(name: str, size: str, licence: str, option: str) -> str:
     """How to bring a model to a machine without a network."""
     return (
-        f"Download it where there is a network: `hf download {name} --local-dir FOLDER` ({size}; {licence}), copy the folder here "
-        f"and give --set {option}=FOLDER."
+        f"Download it where there is a network: `hf download {name} --local-dir FOLDER` ({size}; {licence}), copy the folder "
+        f"here and give --set {option}=FOLDER."
     )
 
 

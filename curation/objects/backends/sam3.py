@@ -7,16 +7,27 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Bool, UInt8
 
 from curation.objects.backends.instances import Instance, box_of
-from curation.objects.backends.runtime import Runtime, download_advice, in_batches, load, runtime, torch_and_transformers
+from curation.objects.backends.runtime import (
+    Runtime,
+    download_advice,
+    in_batches,
+    load,
+    runtime,
+    torch_and_transformers,
+    video_pixels,
+)
 from curation.objects.masks import encode
 from schemas.camera import Array
 from schemas.config import ObjectsConfig
 
 MODEL = "facebook/sam3"
 _ADVICE = download_advice(MODEL, "about 3.4 GB", "SAM License; access is granted on its page", "objects.weights")
+_MEAN = _STD = (0.5, 0.5, 0.5)
+_TEXT_LENGTH = 32
+_LEAST_PIXELS = 20
 _MEMORY = "SAM 3 wants about 8 GB; objects.backend=edgetam needs 1 to 2."
 
 
@@ -31,42 +42,68 @@ def find_instances(left: UInt8[Array, "t h w 3"], config: ObjectsConfig) -> list
     """
     torch, _ = torch_and_transformers("sam3")
     place = runtime(config, torch)
-    model, processor = load("Sam3VideoModel", "Sam3VideoProcessor", config.weights or MODEL, place, "objects.weights", _ADVICE)
+    model, tokenizer = load("Sam3VideoModel", "AutoTokenizer", config.weights or MODEL, place, "objects.weights", _ADVICE)
+    pixels = video_pixels(left, model.config.image_size, _MEAN, _STD, place.dtype)
 
     def segment(prompts: Sequence[str]) -> list[list[Instance]]:
-        found = _segment(model, processor, left, prompts, place)
+        found = _segment(model, tokenizer, pixels, left.shape[1:3], prompts, place)
         return [[i for i in found if i.category == prompt] for prompt in prompts]
 
     each = in_batches(config.prompts, max(len(config.prompts), 1), segment, advice=_MEMORY)
-    found = [i for instances in each for i in instances if i.score >= config.least_score]
-    return sorted(found, key=lambda i: -float(i.scores.sum()))
+    instances = [i for some in each for i in some if i.score >= config.least_score]
+    return sorted(instances, key=lambda i: -float(i.scores.sum()))
 
 
-def _segment(model: Any, processor: Any, left: UInt8[Array, "t h w 3"], prompts: Sequence[str], place: Runtime) -> list[Instance]:
+def _segment(
+    model: Any, tokenizer: Any, pixels: Any, shape: tuple[int, int], prompts: Sequence[str], place: Runtime
+) -> list[Instance]:
     import torch
+    from transformers import Sam3VideoInferenceSession
 
-    session = processor.init_video_session(
-        video=list(left),
+    session = Sam3VideoInferenceSession(
+        video=pixels,
+        video_height=shape[0],
+        video_width=shape[1],
         inference_device=place.device,
-        video_storage_device="cpu",
+        inference_state_device=place.device,
         dtype=getattr(torch, place.dtype),
     )
-    processor.add_text_prompt(session, list(prompts))
-    total = len(left)
+    for prompt in prompts:
+        key = session.add_prompt(prompt)
+        text = tokenizer(prompt, return_tensors="pt", padding="max_length", truncation=True, max_length=_TEXT_LENGTH)
+        session.prompt_input_ids[key] = text.input_ids.to(place.device)
+        session.prompt_attention_masks[key] = text.attention_mask.to(place.device)
+    total = len(pixels)
     scores: dict[int, Array] = defaultdict(lambda: np.zeros(total))
     masks: dict[int, list[dict[str, Any] | None]] = defaultdict(lambda: [None] * total)
-    names: dict[int, str] = {}
     for output in model.propagate_in_video_iterator(session):
-        frame = int(output.frame_idx)
-        found = processor.postprocess_outputs(session, output)
-        for prompt, ids in found["prompt_to_obj_ids"].items():
-            names |= {int(i): prompt for i in ids}
-        pixels = found["masks"].cpu().numpy()
-        for row, (i, score) in enumerate(zip(found["object_ids"].tolist(), found["scores"].tolist(), strict=True)):
-            if pixels[row].any():
-                scores[i][frame], masks[i][frame] = score, encode(pixels[row])
+        hidden = set(output.suppressed_obj_ids or ()) | session.hotstart_removed_obj_ids
+        for i, own in _distinct(output, hidden, shape).items():
+            scores[i][int(output.frame_idx)] = float(output.obj_id_to_score[i])
+            masks[i][int(output.frame_idx)] = encode(own)
     out = []
     for i in sorted(masks):
         boxes = np.stack([np.full(4, np.nan) if m is None else box_of(m) for m in masks[i]])
-        out.append(Instance(names[i], 1.0, scores[i], boxes, tuple(masks[i]), "sam3"))
+        name = session.prompts[session.obj_id_to_prompt_id[i]]
+        out.append(Instance(name, 1.0, scores[i], boxes, tuple(masks[i]), "sam3"))
+    return out
+
+
+def _distinct(output: Any, hidden: set[int], shape: tuple[int, int]) -> dict[int, Bool[Array, "h w"]]:
+    """Masks of one frame in the size of the video; a pixel that several claim is the most certain one's."""
+    import torch
+
+    ids = sorted(i for i in output.obj_id_to_mask if i not in hidden)
+    if not ids:
+        return {}
+    low = torch.cat([output.obj_id_to_mask[i] for i in ids]).float()[:, None]
+    logits = torch.nn.functional.interpolate(low, shape, mode="bilinear", align_corners=False)[:, 0]
+    claimed = (logits > 0).cpu().numpy()
+    taken = np.zeros(shape, bool)
+    out = {}
+    for row in sorted(range(len(ids)), key=lambda row: -float(output.obj_id_to_score[ids[row]])):
+        own = claimed[row] & ~taken
+        taken |= own
+        if own.sum() >= _LEAST_PIXELS:
+            out[ids[row]] = own
     return out
