@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -19,10 +20,12 @@ def card(counts: dict[str, Any], about: dict[str, Any]) -> str:
         counts: as ``publish`` returns them.
         about: ``run_id``, ``seed``, ``k_sigma``, ``question_frames``, ``bench_share``.
     """
-    return str(_template().render(front_matter=_front_matter(counts), counts=counts, about=about, columns=_columns()))
+    template = environment().get_template("card.md.jinja")
+    return str(template.render(front_matter=front_matter(counts), counts=counts, about=about, columns=columns()))
 
 
-def _front_matter(counts: dict[str, Any]) -> str:
+def front_matter(counts: Mapping[str, Any]) -> str:
+    """The YAML that ``datasets`` and the Hub read, without its fences."""
     configs = [
         {
             "config_name": name,
@@ -51,15 +54,16 @@ def _declared(splits: dict[str, int]) -> list[str]:
     return [split for split, rows in splits.items() if rows] or list(splits)
 
 
-def _columns() -> dict[str, list[str]]:
+def columns() -> dict[str, list[str]]:
+    """Of every table, in order."""
     return {name: list(schema.names) for name, schema in tables.PUBLISHED.items()}
 
 
 @cache
-def _template() -> Any:
+def environment() -> Any:
+    """Where the templates are."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    environment = Environment(
+    return Environment(
         loader=PackageLoader("curation.shards", ""), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    return environment.get_template("card.md.jinja")
