@@ -23,6 +23,7 @@ from curation.worlds.truth import Truth, load_truth
 from pipelines.files import write_json
 from pipelines.masking import environment_secrets, scrub
 from pipelines.run_facts import NoRun, clip_statuses, plan_of, read_json, run_facts, still_threshold_m
+from schemas import run_folder as names
 
 CLIPS_A_PAGE = 60
 _MANIFEST = "report.json"
@@ -91,8 +92,15 @@ def report(
         )
     secrets = environment_secrets()
     write_shared_files(output)
-    shown = [s["clip_id"] for s in statuses if (run / "clips" / s["clip_id"] / "clip.json").exists() or s["outcome"] == "kept"]
-    cards, failed, written = [], [], []
+    shown = [
+        s["clip_id"]
+        for s in statuses
+        if (run / names.clip_folder(s["clip_id"]) / names.CLIP_JSON).exists() or s["outcome"] == "kept"
+    ]
+    around = _around(shown)
+    cards: list[dict[str, Any]] = []
+    failed: list[str] = []
+    written: list[str] = []
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task("clips", total=len(statuses))
@@ -103,7 +111,7 @@ def report(
             try:
                 view = read_clip(run, status["clip_id"])
                 if view is not None:
-                    card |= _clip(run, output, view, status, truth, _around(shown, status["clip_id"]))
+                    card |= _clip(run, output, view, status, truth, around.get(status["clip_id"], ("", "")))
                     if recordings:
                         from curation.report.recording import write_recording
 
@@ -140,12 +148,9 @@ def _truth_of(folder: Path) -> Truth | None:
     return load_truth(folder) if folder.is_dir() else None
 
 
-def _around(clip_ids: list[str], clip_id: str) -> tuple[str, str]:
-    """The clips before and behind."""
-    if clip_id not in clip_ids:
-        return "", ""
-    k = clip_ids.index(clip_id)
-    return clip_ids[k - 1] if k else "", clip_ids[k + 1] if k + 1 < len(clip_ids) else ""
+def _around(clip_ids: list[str]) -> dict[str, tuple[str, str]]:
+    """Per clip, those before and behind."""
+    return {here: (a, b) for here, a, b in zip(clip_ids, ["", *clip_ids], [*clip_ids[1:], ""], strict=False)}
 
 
 def _write_index(run: Path, output: Path, facts: dict[str, Any], cards: list[dict[str, Any]]) -> list[str]:
@@ -155,12 +160,12 @@ def _write_index(run: Path, output: Path, facts: dict[str, Any], cards: list[dic
     facts["audit_link"] = quote(os.path.relpath(audit, output)) if audit.exists() and inside else ""
     pages = max(1, -(-len(cards) // CLIPS_A_PAGE))
     outcomes = sorted({card["outcome"] for card in cards})
-    names = []
+    written = []
     for page in range(1, pages + 1):
         mine = cards[(page - 1) * CLIPS_A_PAGE : page * CLIPS_A_PAGE]
-        names.append("index.html" if page == 1 else f"clips-{page}.html")
-        write_page(output / names[-1], "index", run=facts, clips=mine, page=page, pages=pages, outcomes=outcomes, root="")
-    return names
+        written.append("index.html" if page == 1 else f"clips-{page}.html")
+        write_page(output / written[-1], "index", run=facts, clips=mine, page=page, pages=pages, outcomes=outcomes, root="")
+    return written
 
 
 def _forget_old(output: Path, written: list[str]) -> None:

@@ -57,7 +57,7 @@ def overlay(
             v, u = np.argwhere(mask).min(0)
             _label(out, item["object_id"], (int(u), int(v)), hue)
     for mask in true_masks:
-        _edge(out, _sized(mask, size), _WHITE, 1)
+        _edge(out, _sized(mask, size), _WHITE, 2)
     if poses is not None:
         for path in true_paths:
             _dots(out, _projected(clip, poses[number], path, size))

@@ -67,7 +67,7 @@
         }
         const p = now && now.at && project(now.at, k, w, h);
         if (p) { // a dot where it moves, a ring where it stands
-          ctx.beginPath(); ctx.arc(p[0], p[1], 4 * unit, 0, 7);
+          ctx.beginPath(); ctx.arc(p[0], p[1], 5 * unit, 0, 7);
           ctx.fillStyle = now.moving ? object.colour : "#fff"; ctx.fill(); ctx.lineWidth = 1.5 * unit; ctx.strokeStyle = now.moving ? "#fff" : object.colour; ctx.stroke();
         }
       }
