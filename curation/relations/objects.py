@@ -23,6 +23,7 @@ from schemas.camera import Array, CameraPath
 from schemas.config import RelationsConfig
 from schemas.track import ObjectTrack
 
+_OFF_MIDDLE = 0.2  # one sigma of how far an object's middle is off the middle of what was measured, as a share of its diameter
 VETOED = -1.0
 """Margin of a fact that no sigma covers (its reason stands in ``details["veto"]``); ``margin_sigma`` keeps the number."""
 
@@ -36,11 +37,20 @@ def displacement_along(
     camera_i, camera_j = path.centers_m[i], path.centers_m[j]
     variance = float(u @ (track.centroid_cov_m2[i] + track.centroid_cov_m2[j]) @ u)
     variance += carried_variance(path, i, start, u) + carried_variance(path, j, end, u)
-    if only_in_part(track):  # the middle of what is seen may lie far from the middle of the whole
-        variance += turn_lever_m(track.points_m[i], track.points_m[j]) ** 2
+    variance += swing_m(track, i, j) ** 2
     shared = shared_range_error(start - camera_i, end - camera_j, u, math.hypot(track.common_sigma_rel, scale_rel))
     shared += scale_rel * abs(float(u @ (camera_j - camera_i)))
     return Estimate(float(u @ (end - start)), math.sqrt(max(variance, 0.0) + shared**2))
+
+
+def swing_m(track: ObjectTrack, i: int, j: int, partial: bool | None = None) -> float:
+    """One-sigma doubt of the motion of the object's middle that comes from its turn between frames i and j, metres.
+
+    What is measured are points of the side that is seen; as the object turns, they swing about its middle. Of an object that the
+    picture shows in part only, the middle of what is seen may lie far from the middle of the whole.
+    """
+    partial = only_in_part(track) if partial is None else partial
+    return (1.0 if partial else _OFF_MIDDLE) * turn_lever_m(track.points_m[i], track.points_m[j])
 
 
 def object_distance(path: CameraPath, track: ObjectTrack, i: int, j: int, *, scale_rel: float) -> Estimate:

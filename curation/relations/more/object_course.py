@@ -3,8 +3,8 @@
 The runs of ``track.moving`` (those shorter than ``least_run_s`` count with their neighbours) say where it may have stood;
 places decide. Standing: it stays within ``place_m`` of where the standing began. Moving: it ends a run elsewhere than it
 began it. Turning back: it gets away by ``move_m``, then back by as much, in the opposite direction. It keeps moving where
-every quarter takes it elsewhere, and none of them backwards. Its stop: the first time after which it stays within ``place_m``
-of its resting place.
+every part of the time (``least_run_s`` or more) takes it on along the whole way. Its stop: the first time after which it stays
+within ``place_m`` of its resting place.
 """
 
 from __future__ import annotations
@@ -39,15 +39,21 @@ def course(scene: Scene, track: ObjectTrack, a: int, b: int) -> Answer | None:
             return None, "turns back", None, back, {}
         return None, "keeps moving", None, _keeps_moving(scene, track, a, b), {}
     label = _COURSES.get(tuple(moving for moving, *_ in runs), "")
-    if not label:
-        return None
+    if not label or (label == "stops and goes on" and _turns_back(scene, track, a, b) > 0):
+        return None  # of two true answers neither can be asked for
     margins = [(moves if moving else _stands)(scene, track, start, end) for moving, start, end in runs]
     return None, label, None, min(margins), {"runs_s": [[round(float(scene.times_s[k]), 6) for k in run[1:]] for run in runs]}
 
 
+def course_once(scene: Scene, track: ObjectTrack, a: int, b: int) -> Answer | None:
+    """``course``, worked out once for all kinds that need it."""
+    found: Answer | None = scene.once(("course", track.object_id, a, b), lambda: course(scene, track, a, b))
+    return found
+
+
 def stop_time(scene: Scene, track: ObjectTrack, a: int, b: int) -> Answer | None:
     """In which third of the time it comes to a stop, or "never"; the value is the time of the stop, seconds of the clip."""
-    found = course(scene, track, a, b)
+    found = course_once(scene, track, a, b)
     if found is None:
         return None
     if found[1] in ("keeps moving", "turns back"):
@@ -104,14 +110,16 @@ def _stands(scene: Scene, track: ObjectTrack, a: int, b: int) -> float:
 
 
 def _keeps_moving(scene: Scene, track: ObjectTrack, a: int, b: int) -> float:
-    """Margin of: every quarter takes it elsewhere, in no direction against the whole."""
-    ends = scene.parts(a, b, 4)
+    """Margin of: every part of the time takes it on along the whole, by a quarter of its due at least."""
+    count = max(4, min(10, int(scene.seconds(a, b) / scene.config.least_run_s)))
+    ends = scene.parts(a, b, count)
     whole = track.centroid_m[b] - track.centroid_m[a]
     length = float(np.linalg.norm(whole))
-    if ends is None or length <= 0 or scene.seconds(a, b) < 4 * scene.config.least_run_s:
+    if ends is None or length <= 0 or scene.seconds(a, b) < 4 * scene.config.least_run_s or not track.moving[a : b + 1].all():
         return NEVER
     steps = [toward(scene, track, s, e, whole / length) for s, e in pairwise(ends)]
-    return min(sigmas(step.value - scene.config.place_m, step.sigma) for step in steps)
+    least = min(sigmas(step.value - length / count / 4, step.sigma) for step in steps)
+    return min(least, moves(scene, track, a, b))
 
 
 def _turns_back(scene: Scene, track: ObjectTrack, a: int, b: int) -> float:

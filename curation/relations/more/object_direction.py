@@ -18,7 +18,7 @@ from curation.relations.closed_form import in_camera_axes
 from curation.relations.doubt import axes_variance
 from curation.relations.kinds import STEP
 from curation.relations.more.axes import dominant
-from curation.relations.more.scene import Scene, moves, part_lever_m, seen, stays, toward, went
+from curation.relations.more.scene import Scene, moves, seen, stays, toward, went
 from schemas.camera import Array
 from schemas.track import ObjectTrack
 
@@ -41,7 +41,7 @@ def direction(scene: Scene, track: ObjectTrack, a: int, b: int, view: int | None
         turned = axes_variance(
             scene.path, view, world_from_camera[:3, :3] @ vector, u_world, math.radians(scene.config.axis_sigma_deg)
         )
-        return math.hypot(toward(scene, track, a, b, u_world).sigma, math.sqrt(max(turned, 0.0)), part_lever_m(track, a, b))
+        return math.hypot(toward(scene, track, a, b, u_world).sigma, math.sqrt(max(turned, 0.0)))
 
     axis, sign, margin = dominant(vector, scene.config.direction_band_deg, sigma_along)
     return float(vector[axis]), WAYS[axis, sign], sigma_along(np.eye(3)[axis]), min(margin, moves(scene, track, a, b)), details

@@ -12,7 +12,7 @@ import math
 import numpy as np
 
 from curation.relations.camera import Answer
-from curation.relations.more.scene import Scene, apart, part_lever_m, reach_m, sigmas
+from curation.relations.more.scene import Scene, apart, reach_m, sigmas, swing_m
 from schemas.track import ObjectTrack
 
 
@@ -24,7 +24,7 @@ def pair_distance_change(scene: Scene, track: ObjectTrack, other: ObjectTrack, a
     if not math.isfinite(reach):
         return None
     change, slack = end.value - start.value, reach * float(np.linalg.norm(u_end - u_start))
-    sigma = math.hypot(start.sigma, end.sigma, part_lever_m(track, a, b), part_lever_m(other, a, b))
+    sigma = math.hypot(start.sigma, end.sigma, swing_m(scene, track, a, b), swing_m(scene, other, a, b))
     moving, still = sigmas(abs(change) - config.moving_m - slack, sigma), sigmas(config.still_m - abs(change) - slack, sigma)
     details = {"apart_m": [round(start.value, 6), round(end.value, 6)]}
     if still >= moving:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from curation.relations.doubt import Estimate, axes_variance, shared_range_error
-from curation.relations.objects import displacement_along, object_distance
-from curation.relations.wholeness import only_in_part, turn_lever_m
+from curation.relations.doubt import Estimate, axes_variance, carried_variance, shared_range_error
+from curation.relations.objects import swing_m as swing_of
+from curation.relations.wholeness import only_in_part
 from schemas.camera import Array, CameraPath
 from schemas.config import RelationsConfig
 from schemas.track import ObjectTrack
@@ -27,6 +29,7 @@ class Scene:
         question: (Q,) measuring frames that a question can name; a course is followed over these.
         times_s: (T,) of the measuring frames.
         scale_rel: relative error that all lengths share.
+        memo: what several kinds ask for is worked out once.
     """
 
     path: CameraPath
@@ -34,6 +37,13 @@ class Scene:
     times_s: Float[Array, "t"]
     config: RelationsConfig
     scale_rel: float
+    memo: dict[tuple[Any, ...], Any] = field(default_factory=dict, compare=False, repr=False)
+
+    def once(self, key: tuple[Any, ...], work: Callable[[], Any]) -> Any:
+        """The result of ``work``, which depends on ``key`` alone."""
+        if key not in self.memo:
+            self.memo[key] = work()
+        return self.memo[key]
 
     def seconds(self, a: int, b: int) -> float:
         """Time from measuring frame a to b."""
@@ -63,12 +73,38 @@ def seen(track: ObjectTrack, frames: list[int]) -> bool:
 
 def went(scene: Scene, track: ObjectTrack, a: int, b: int) -> Estimate:
     """Straight distance between the object's places at a and b, world frame, metres."""
-    return object_distance(scene.path, track, a, b, scale_rel=scene.scale_rel)
+
+    def measure() -> Estimate:
+        way = track.centroid_m[b] - track.centroid_m[a]
+        length = float(np.linalg.norm(way))
+        if length > 0:
+            return toward(scene, track, a, b, way / length)
+        return Estimate(0.0, max(toward(scene, track, a, b, u).sigma for u in np.eye(3)))
+
+    found: Estimate = scene.once(("went", track.object_id, a, b), measure)
+    return found
 
 
 def toward(scene: Scene, track: ObjectTrack, a: int, b: int, u: Float[Array, "3"]) -> Estimate:
-    """The same along the unit world vector ``u``."""
-    return displacement_along(scene.path, track, a, b, u, scale_rel=scene.scale_rel)
+    """How far the object went from a to b along the unit world vector ``u``, metres.
+
+    Doubt: both sightings, both poses, errors of range and scale that they share, and the turn of the object. What is measured are
+    points of the side that is seen; as the object turns, they swing about its middle.
+    """
+    path, start, end = scene.path, track.centroid_m[a], track.centroid_m[b]
+    camera_a, camera_b = path.centers_m[a], path.centers_m[b]
+    variance = float(u @ (track.centroid_cov_m2[a] + track.centroid_cov_m2[b]) @ u)
+    variance += carried_variance(path, a, start, u) + carried_variance(path, b, end, u)
+    variance += swing_m(scene, track, a, b) ** 2
+    shared = shared_range_error(start - camera_a, end - camera_b, u, math.hypot(track.common_sigma_rel, scene.scale_rel))
+    shared += scene.scale_rel * abs(float(u @ (camera_b - camera_a)))
+    return Estimate(float(u @ (end - start)), math.sqrt(max(variance, 0.0) + shared**2))
+
+
+def swing_m(scene: Scene, track: ObjectTrack, a: int, b: int) -> float:
+    """``objects.swing_m``, worked out once."""
+    partial = scene.once(("partial", track.object_id), lambda: only_in_part(track))
+    return float(scene.once(("swing", track.object_id, a, b), lambda: swing_of(track, a, b, partial)))
 
 
 def excursion(scene: Scene, track: ObjectTrack, a: int, b: int) -> tuple[Estimate, float]:
@@ -97,8 +133,8 @@ def moves(scene: Scene, track: ObjectTrack, a: int, b: int) -> float:
 
 
 def winding(scene: Scene, track: ObjectTrack, a: int, b: int) -> float | None:
-    """How much longer the way from a to b is than the straight line, metres, over up to four parts; None if not all seen."""
-    ends = scene.parts(a, b, 4) or scene.parts(a, b, 2)
+    """How much longer the way from a to b is than the straight line, metres, over four parts of the time; None if unseen."""
+    ends = scene.parts(a, b, 4)
     if ends is None or not seen(track, ends):
         return None
     places = track.centroid_m[ends]
@@ -110,10 +146,7 @@ def reach_m(track: ObjectTrack, k: int) -> float:
     """How far the middle of the whole object may lie from the middle of what was measured: the unseen back."""
     points = track.points_m[k]
     points = points[np.isfinite(points).all(1)]
-    if len(points) < 4:
-        return float("inf")
-    low, high = np.percentile(points, [5, 95], axis=0)
-    return 0.75 * float(np.linalg.norm(high - low))
+    return 0.75 * float(np.linalg.norm(np.ptp(points, axis=0))) if len(points) >= 4 else float("inf")
 
 
 def apart_along(scene: Scene, a: ObjectTrack, b: ObjectTrack, k: int, u: Float[Array, "3"]) -> Estimate:
@@ -135,11 +168,6 @@ def apart(scene: Scene, a: ObjectTrack, b: ObjectTrack, k: int) -> tuple[Estimat
     gap = b.centroid_m[k] - a.centroid_m[k]
     u = gap / max(float(np.linalg.norm(gap)), 1e-9)
     return apart_along(scene, a, b, k, u), u
-
-
-def part_lever_m(track: ObjectTrack, a: int, b: int) -> float:
-    """Extra doubt of places of an object that the picture only ever shows in part and that turned from a to b."""
-    return turn_lever_m(track.points_m[a], track.points_m[b]) if only_in_part(track) else 0.0
 
 
 def third_of(scene: Scene, a: int, b: int, k: int) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from curation.relations.camera import Answer
 from curation.relations.more.closest import closest_to_camera
-from curation.relations.more.object_course import course, stop_time
+from curation.relations.more.object_course import course_once, stop_time
 from curation.relations.more.object_direction import direction, trajectory
 from curation.relations.more.object_speed import speed, speed_change
 from curation.relations.more.scene import Scene
@@ -17,7 +17,7 @@ SINGLE: dict[str, Callable[[Scene, ObjectTrack, int, int], Answer | None]] = {
     "object_direction": direction,
     "object_speed": speed,
     "object_speed_change": speed_change,
-    "object_motion_pattern": course,
+    "object_motion_pattern": course_once,
     "object_stop_time": stop_time,
     "object_trajectory": trajectory,
     "object_true_motion": true_motion,

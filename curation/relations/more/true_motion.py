@@ -24,7 +24,7 @@ def true_motion(scene: Scene, track: ObjectTrack, a: int, b: int) -> Answer | No
     shift = _picture_shift(track, a, b)
     if shift is None or shift < scene.config.picture_shift:
         return None
-    still, moving = camera_still(scene, a, b)
+    still, moving = scene.once(("camera still", a, b), lambda: camera_still(scene, a, b))
     object_still, object_moves = stays(scene, track, a, b), moves(scene, track, a, b)
     cases = {
         "only the object": min(still, object_moves),
