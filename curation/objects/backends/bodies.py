@@ -44,7 +44,7 @@ def split(track: ObjectTrack, own: Instance, others: Sequence[Instance], views: 
         return None
     index = np.flatnonzero(visible)
     offset, covariance = _own_motion(points, index, views)
-    good: Array = np.isfinite(offset).all(1)
+    good = np.asarray(np.isfinite(offset).all(1))
     masks, share = _own_masks(track, own, others, good)
     good &= np.array([mask is not None for mask in masks])
     if good.sum() < 2 * _STEP:
@@ -252,7 +252,7 @@ def _shown(track: ObjectTrack, frame: int, views: Views) -> Float[Array, "k 3"]:
     at, rle = views.seen(frame, points), track.masks[frame]
     if rle is None:
         return np.zeros((0, 3))
-    good: Array = np.isfinite(at).all(1)
+    good = np.asarray(np.isfinite(at).all(1))
     mask = decode(rle)
     good[good] &= mask[at[good, 1].astype(int), at[good, 0].astype(int)]
     return points[good]

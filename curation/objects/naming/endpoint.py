@@ -1,0 +1,120 @@
+"""Questions with pictures to an OpenAI-compatible endpoint. What comes back is material to judge, whatever it says."""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+import os
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+import openai
+from jaxtyping import UInt8
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+from schemas.camera import Array
+from schemas.config import NamingConfig
+
+LOG = logging.getLogger(__name__)
+_MAX_SIDE_PX = 768
+_MAX_REPLY = 20_000  # characters; a longer reply is no answer to what was asked
+_MAX_TOKENS = 700
+_FENCE = re.compile(r"```(?:json)?\s*(.*?)```", re.DOTALL)
+_AGAIN = (openai.APIConnectionError, openai.RateLimitError, openai.InternalServerError)
+
+
+class NoAnswer(Exception):
+    """The endpoint gave nothing that could be used; the message says what, without keys."""
+
+
+class Endpoint:
+    """A model behind an endpoint. The key comes from the environment and stays in the client."""
+
+    def __init__(self, config: NamingConfig) -> None:
+        if not config.model:
+            raise ValueError("naming.endpoint is set: say which model it serves (--set naming.model=NAME)")
+        self.config = config
+        self._key = os.environ.get(config.key_variable, "")
+        # Local servers want no key, but the client insists on one.
+        self._client = openai.OpenAI(
+            base_url=config.endpoint, api_key=self._key or "none", timeout=config.timeout_s, max_retries=0
+        )
+
+    def ask(self, text: str, pictures: Sequence[UInt8[Array, "h w 3"]]) -> dict[str, Any]:
+        """The JSON object that the model answers with.
+
+        Args:
+            text: the question; it must ask for a JSON object.
+            pictures: RGB, shown in order after the text.
+
+        Raises:
+            NoAnswer: no reply after all attempts, or no JSON object in it.
+        """
+        content: list[dict[str, Any]] = [{"type": "text", "text": text}]
+        content += [{"type": "image_url", "image_url": {"url": _as_url(picture)}} for picture in pictures]
+        try:
+            for attempt in Retrying(
+                stop=stop_after_attempt(self.config.attempts),
+                wait=wait_random_exponential(multiplier=0.2, max=10),
+                retry=retry_if_exception_type((*_AGAIN, NoAnswer)),
+                reraise=True,
+            ):
+                with attempt:
+                    return self._once(content)
+        except openai.OpenAIError as error:
+            raise NoAnswer(self._clean(f"{type(error).__name__}: {error}")) from None
+        except NoAnswer as error:
+            raise NoAnswer(self._clean(str(error))) from None
+        raise AssertionError("unreachable: the loop returns or raises")
+
+    def _once(self, content: list[dict[str, Any]]) -> dict[str, Any]:
+        reply: Any = self._client.chat.completions.create(
+            model=self.config.model,
+            messages=[{"role": "user", "content": content}],  # type: ignore[list-item,misc]
+            temperature=0.0,
+            max_tokens=_MAX_TOKENS,
+        )
+        choices = getattr(reply, "choices", None)
+        words = getattr(getattr(choices[0], "message", None), "content", None) if choices else None
+        if not isinstance(words, str):
+            raise NoAnswer("expected a chat completion with text, got none")
+        return json_object(words)
+
+    def _clean(self, text: str) -> str:
+        """What an error quotes, short and without the key (servers like to repeat it)."""
+        text = text.replace(self._key, "***") if len(self._key) >= 6 else text
+        return re.sub(r"sk-[\w-]{6,}|Bearer\s+\S+", "***", text)[:300]
+
+
+def json_object(text: str) -> dict[str, Any]:
+    """The JSON object in a model's reply, inside a code fence or other words or not.
+
+    Raises:
+        NoAnswer: there is none.
+    """
+    if len(text) > _MAX_REPLY:
+        raise NoAnswer(f"a reply of {len(text)} characters answers no question of ours")
+    fenced = _FENCE.search(text)
+    for candidate in (fenced.group(1) if fenced else text, text[text.find("{") : text.rfind("}") + 1]):
+        try:
+            found = json.loads(candidate)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(found, dict):
+            return found
+    raise NoAnswer(f"expected a JSON object, got {text[:80]!r}")
+
+
+def _as_url(picture: UInt8[Array, "h w 3"]) -> str:
+    """A JPEG as a data URL, at most ``_MAX_SIDE_PX`` across."""
+    scale = _MAX_SIDE_PX / max(picture.shape[:2])
+    if scale < 1:
+        size = (max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale)))
+        picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    good, data = cv2.imencode(".jpg", np.ascontiguousarray(picture[..., ::-1]), [cv2.IMWRITE_JPEG_QUALITY, 90])
+    assert good
+    return "data:image/jpeg;base64," + base64.b64encode(data.tobytes()).decode("ascii")
