@@ -102,7 +102,7 @@ def cameras(clip: Clip) -> dict[str, Any]:
 def objects(clip: Clip) -> dict[str, Any]:
     """What moves, as tracks with words. Without a metric path nothing metric can be said of objects, and nothing is."""
     from curation import objects as room
-    from curation.objects.describe import describe
+    from curation.objects.naming import list_entities, name_objects
     from curation.shards.rows import object_rows, track_rows
     from schemas.camera import CameraPath
 
@@ -112,8 +112,10 @@ def objects(clip: Clip) -> dict[str, Any]:
 
         tracks, words = imported_objects(clip.annotation, clip.frames, path, clip.config)
     elif isinstance(path, CameraPath) and clip.frames.stereo:
-        tracks = room.find_moving_objects(clip.frames, path, clip.config.objects, clip.config.depth, seed=clip.config.seed)
-        words = describe(clip.frames, tracks) if tracks else []
+        config = clip.config
+        prompts = list_entities(clip.frames, config.naming, config.objects.backend)
+        tracks = room.find_moving_objects(clip.frames, path, config.objects, config.depth, seed=config.seed, prompts=prompts)
+        words = name_objects(clip.frames, tracks, config.naming) if tracks else []
     clip.tracks = tracks
     clip.save_table(names.OBJECTS, object_rows(clip.info, tracks, words), tables.OBJECTS)
     rows = track_rows(clip.info, path, tracks) if isinstance(path, CameraPath) else []
@@ -176,7 +178,7 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "objects",
         1,
-        ("objects", "depth", "imports"),
+        ("objects", "depth", "naming", "imports"),
         ("video", "cameras"),
         ("objects", "tracks"),
         objects,
