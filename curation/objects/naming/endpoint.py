@@ -72,12 +72,15 @@ class Endpoint:
         raise AssertionError("unreachable: the loop returns or raises")
 
     def _once(self, content: list[dict[str, Any]]) -> dict[str, Any]:
-        reply: Any = self._client.chat.completions.create(
-            model=self.config.model,
-            messages=[{"role": "user", "content": content}],  # type: ignore[list-item,misc]
-            temperature=0.0,
-            max_tokens=_MAX_TOKENS,
-        )
+        try:
+            reply: Any = self._client.chat.completions.create(
+                model=self.config.model,
+                messages=[{"role": "user", "content": content}],  # type: ignore[list-item,misc]
+                temperature=0.0,
+                max_tokens=_MAX_TOKENS,
+            )
+        except ValueError as error:  # what is no JSON, or no text at all, comes through the client as it is
+            raise NoAnswer(f"expected a chat completion, got what cannot be read ({type(error).__name__})") from None
         choices = getattr(reply, "choices", None)
         words = getattr(getattr(choices[0], "message", None), "content", None) if choices else None
         if not isinstance(words, str):

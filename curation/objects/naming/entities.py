@@ -16,7 +16,7 @@ PROMPTABLE = ("sam3", "grounded_sam2", "edgetam")
 
 _QUESTION = """These {count} frames are in order of time from one video. List every kind of thing in them that moves by itself
 or is moved by someone: people, animals, vehicles, balls, things that are carried. Do not list what cannot move, such as
-buildings, trees, roads, signs. Give each kind once, as a plain singular noun of one to three words, without colour, place or verb.
+buildings, trees, roads, signs. Give each kind once, as a plain singular noun of one to three words: no colour, place or verb.
 Answer with JSON only: {{"entities": ["noun", ...]}}; an empty list if nothing acts."""
 _MOST = 12
 _NOUN = re.compile(r"[a-z][a-z-]*( [a-z][a-z-]*){0,2}")
