@@ -10,8 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 _TERMS = (
-    "arrayShape citeAs column conformsTo equivalentProperty extract field fileObject fileProperty fileSet format includes isArray "
-    "isLiveDataset jsonPath key md5 parentField path recordSet references regex repeated replace samplingRate separator source "
+    "arrayShape citeAs column conformsTo equivalentProperty extract field fileObject fileProperty fileSet format includes "
+    "isArray isLiveDataset jsonPath key md5 parentField path "
+    "recordSet references regex repeated replace samplingRate separator source "
     "subField transform"
 )
 CONTEXT: dict[str, Any] = {
@@ -56,7 +57,7 @@ def croissant(folder: Path, about: Node) -> Node:
             }
         )
         schema = pq.read_schema(sample)
-        fields = [_field(name, field, f"{name}-files", field.name, "") for field in schema]
+        fields = [_field(name, field, f"{name}-files", field.name, "") for field in schema if not _holds_bytes(field.type)]
         record_sets.append({"@type": "cr:RecordSet", "@id": name, "name": name, "field": fields})
     if (folder / "videos").is_dir():
         file_sets.append(
@@ -110,6 +111,11 @@ def _part(table: str, field: pa.Field, files: str, column: str, step: str, paren
     if "source" in out:
         out["source"]["transform"] = {"jsonPath": step + field.name}
     return out
+
+
+def _holds_bytes(kind: pa.DataType) -> bool:
+    """Whether it is an embedded video: Croissant has no word for the bytes of one inside Parquet."""
+    return pa.types.is_struct(kind) and any(pa.types.is_binary(kind.field(n).type) for n in range(kind.num_fields))
 
 
 def _type(kind: pa.DataType) -> str:
