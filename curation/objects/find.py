@@ -8,6 +8,7 @@ import numpy as np
 
 from curation.objects.appearance import Appearance
 from curation.objects.candidates import find_candidates
+from curation.objects.link import link
 from curation.objects.measure import measure_tracks
 from curation.objects.publish import mask_share, publish
 from curation.objects.weigh import GATES
@@ -48,6 +49,7 @@ def find_moving_objects(
     appearance = Appearance.of(frames.left)
     tracks = [publish(measured, frames, path, appearance, c, accepted, seed) for c in accepted]
     found = [t for t in tracks if t is not None and mask_share(t) >= GATES.frame_share and _points(t) >= GATES.points]
+    found = link(found, frames, path)
     if config.backend != "motion" and found:
         from curation.objects.backends import find_instances
         from curation.objects.backends.refine import refine

@@ -23,7 +23,7 @@ from schemas.clip import ClipFrames
 from schemas.track import ObjectTrack
 
 _TEST_EVERY = 3
-_LEAST_VISIBLE = 8
+_LEAST_VISIBLE = 6
 _BEHIND_PX, _NEAR_PX = 15, 1e6
 _MOVED_SHARE = 0.6  # of the mask's pixels that can be told, that changed when the object had gone
 _UNSEEN_SHARE = 0.1  # of its size: how much nearer or farther the true surface is than the nearest tracked point
