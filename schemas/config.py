@@ -309,6 +309,10 @@ class RewriteConfig(Section):
     """Price of a million tokens sent, in any currency; for the summary."""
     price_out: float = Field(default=0.0, ge=0)
     """The same for tokens received."""
+    copies: int = Field(default=1, ge=1)
+    """Copies of the model that run at a time (``ray``)."""
+    gpus: int = Field(default=1, ge=1)
+    """GPUs that share one copy (``ray``)."""
     cache: str = ""
     """Folder of the replies, by content; empty: inside the run folder. Runs may share one."""
 
@@ -355,7 +359,7 @@ class RunConfig(Section):
     nodes_timeout_s: float = Field(default=600.0, ge=0)
     """How long to wait for a Ray cluster to bring a node that is large enough for a clip."""
     scratch: str = ""
-    """Folder of each machine for what is fetched from a store and for half-made work; empty means below TMPDIR."""
+    """Folder of each machine for what is fetched from a store and for half-made work ($VARIABLES are each machine's); empty: below TMPDIR."""
     scratch_gb: float = Field(default=50.0, gt=0)
     """Fetched videos are kept there for the next clip up to this size, GiB; those used longest ago go first."""
     max_failure_rate: float = Field(default=0.5, ge=0, le=1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 from curation.reasoning.chain import prompts, state_blocks
@@ -139,7 +139,7 @@ def _silence(prose: str, sample: Sample) -> None:
     plain = _named(prose, sample)
     if found := _LEAK.search(plain):
         raise Rejected("leaks_prompt", f"says {found[0]!r}")
-    wanted = _runs(prompts()["rewrite_system"])
+    wanted = _request_runs()
     if shared := next((run for run in _runs(plain) if run in wanted), None):
         raise Rejected("leaks_prompt", f"repeats {' '.join(shared)!r}")
     for option in sample.row["options"]:
@@ -201,6 +201,11 @@ def _named(prose: str, sample: Sample) -> str:
         for form in dict.fromkeys((words, words.split(" (")[0])):
             prose = re.sub(rf"(?<!\w){re.escape(form)}(?!\w)", names.get(name, "THING"), prose, flags=re.IGNORECASE)
     return prose
+
+
+@cache
+def _request_runs() -> set[tuple[str, ...]]:
+    return _runs(prompts()["rewrite_system"])
 
 
 def _runs(text: str) -> set[tuple[str, ...]]:
