@@ -18,9 +18,15 @@ from schemas.config import ImportsConfig
 MAX_POINTS = 128
 _RIGID_M = 0.02  # points of a body that fit one motion to within this (or three times their own error) are a rigid one
 _SAMPLES = 2000
-# How far the middle of what is seen of a body lies from a fixed point of it, as a share of its visible extent (root mean
-# square over the principal axes): measured on rendered worlds with exact depth and masks (docs/backends-depth-poses.md).
-_UNSEEN_SHARE = 0.25
+_INDEPENDENT = 4  # points of one body err alike: averaging more of them than this makes nothing surer
+# How far the middle of what is seen of a body strays from a fixed point of it, in units of its extent (root of the summed
+# variances of its surface): because it shows another side, because part of it is missing compared with the frame that shows most,
+# and because something nearer or the picture's border cuts it. Chosen on rendered worlds (docs/backends-depth-poses.md).
+_OTHER_SIDE = 0.1
+_MISSING = 1.7
+_CUT = 1.5
+_MAX_CUT = 0.35  # share of the outline; beyond, a frame says nothing
+_NEARER = 0.95
 
 
 @dataclass(frozen=True)
@@ -72,7 +78,7 @@ def from_points(
         middle_seen = np.nansum(seen, axis=1) / np.isfinite(seen[..., :1]).sum(1)
     extent = float(np.sqrt(((model - centre) ** 2).sum(1).mean()))
     lever = np.linalg.norm(centroid - middle_seen, axis=1) / max(extent, 1e-6)
-    variance = noise**2 / np.maximum(motion.count, 1) * (1 + lever**2) + loose
+    variance = noise**2 / np.clip(motion.count, 1, _INDEPENDENT) * (1 + lever**2) + loose
     chosen = spread_out(model, MAX_POINTS)
     carried = motion.carried(model[chosen])
     if not rigid:
@@ -125,10 +131,14 @@ def from_depth(
     centroid, covariance = np.full((total, 3), np.nan), np.full((total, 3, 3), np.nan)
     points, sigma = np.full((total, MAX_POINTS, 3), np.nan), np.full(total, np.nan)
     known, count = np.zeros(total, bool), np.zeros(total, int)
+    extents, cuts = np.full(total, np.nan), np.zeros(total)
     relative = stated(annotation.doubt.depth_sigma_rel, config.depth_sigma_rel)
     for t, source in enumerate(source_index):
         mask, depth = annotation.mask(int(source)), annotation.depth_m(int(source))
         if mask is None or depth is None:
+            continue
+        cuts[t] = _cut_share(mask == number, depth)
+        if cuts[t] > _MAX_CUT:
             continue
         inside = cv2.erode((mask == number).astype(np.uint8), np.ones((3, 3), np.uint8), borderValue=1).astype(bool)
         rows, cols = np.nonzero(inside & np.isfinite(depth))
@@ -146,7 +156,7 @@ def from_depth(
         off = placed - centroid[t]
         spread = (weight[:, None, None] * off[:, :, None] * off[:, None, :]).sum(0)
         extent = np.sqrt(np.trace(spread))
-        covariance[t] = np.eye(3) * (_UNSEEN_SHARE * extent) ** 2
+        extents[t] = extent
         step = max(1, len(placed) // _SAMPLES)
         some = placed[::step]
         chosen = spread_out(some, MAX_POINTS)
@@ -155,7 +165,23 @@ def from_depth(
         known[t], count[t] = True, len(rows)
     if known.sum() < 2:
         return None
+    whole = float(np.nanquantile(extents, 0.9))
+    stray = np.sqrt((_OTHER_SIDE * extents) ** 2 + (_MISSING * np.maximum(whole - extents, 0)) ** 2 + (_CUT * whole * cuts) ** 2)
+    covariance[known] = np.eye(3) * stray[known, None, None] ** 2
     return _body(number, known, centroid, covariance, points, sigma, count, relative, points, "depth")
+
+
+def _cut_share(mask: Bool[Array, "h w"], depth: Float[Array, "h w"]) -> float:
+    """Share of an object's outline beyond which something nearer stands, or the picture ends."""
+    rows, cols = np.nonzero(mask)
+    if not len(rows):
+        return 1.0
+    here = float(np.nanmedian(depth[mask])) if np.isfinite(depth[mask]).any() else np.nan
+    kernel = np.ones((5, 5), np.uint8)
+    padded, around = np.pad(mask.astype(np.uint8), 2), np.pad(depth, 2, constant_values=-1.0)
+    ring = (cv2.dilate(padded, kernel) > 0) & (padded == 0)
+    # The ground before an object is nearer too, but hardly: it meets the object's foot.
+    return float((around[ring] < _NEARER * here - 0.1).mean())
 
 
 def clip_from_annotation(annotation: Annotation, source_index: Int[Array, "t"]) -> Float[Array, "4 4"]:

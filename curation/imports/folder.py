@@ -45,8 +45,8 @@ def read_annotations(folder: str | Path) -> Annotation:
     """
     folder = Path(folder)
     about = _about(folder)
+    doubt = _doubt(about.get("doubt", {}))
     poses = _poses(folder)
-    points, boxes = _points(folder, len(poses)), _boxes(folder, len(poses))
     objects = tuple(_named(value) for value in about.get("objects", []))
     numbers = [o.number for o in objects]
     if len(set(numbers)) != len(numbers):
@@ -55,6 +55,7 @@ def read_annotations(folder: str | Path) -> Annotation:
     if size is not None and (not isinstance(size, list) or len(size) != 2 or not all(isinstance(s, int) and s > 0 for s in size)):
         raise _bad(f"{ABOUT}: expected image_size: [width, height], got {size!r:.60}")
     image_size = (size[0], size[1]) if size else None
+    points, boxes = _points(folder, len(poses)), _boxes(folder, len(poses))
     masks, depths = folder / "masks", folder / "depth"
     if image_size is None and (masks.is_dir() or depths.is_dir()):
         raise _bad(f"{ABOUT}: masks and depth need image_size: [width, height]")
@@ -67,7 +68,7 @@ def read_annotations(folder: str | Path) -> Annotation:
         boxes=boxes,
         mask=(lambda frame: _mask(masks / f"{frame:06d}.png", image_size)) if masks.is_dir() else None,
         depth_m=(lambda frame: _depth(depths, frame, image_size)) if depths.is_dir() else None,
-        doubt=_doubt(about.get("doubt", {})),
+        doubt=doubt,
     )
 
 

@@ -71,9 +71,10 @@ def rigid_motion(seen: Float[Array, "t m 3"]) -> Motion:
         model[fresh] = (seen[best, fresh] - pose[1]) @ pose[0]
     for _ in range(_ROUNDS):
         back = np.einsum("tji,tmj->tmi", rotation, seen - translation[:, None])  # R^T (x - t)
-        usable = alive & known[:, None]
-        weight = np.maximum(usable.sum(0), 1)
-        model = np.where(usable.any(0)[:, None], np.where(usable[..., None], back, 0.0).sum(0) / weight[:, None], np.nan)
+        usable: Array = np.asarray(alive & known[:, None])
+        weight = usable.sum(0)
+        total = np.where(np.expand_dims(usable, 2), back, 0.0).sum(0)
+        model = np.where(np.expand_dims(weight, 1) > 0, total / np.expand_dims(np.maximum(weight, 1), 1), np.nan)
         for t in np.flatnonzero(known):
             common = alive[t] & np.isfinite(model[:, 0])
             pose = _align(model[common], seen[t, common], turns)

@@ -23,10 +23,10 @@ from schemas.track import Description, ObjectTrack
 
 _LEAST_VISIBLE = 8  # measuring frames, or all of a shorter clip's
 _LEAST_PIXELS = 60
-_MOVES_SIGMAS = 4.0  # an object whose largest displacement is less sure than this may stand still, and is left out
+_MOVES_SIGMAS = 5.0  # the largest of many displacements is at least this sure, or the object may stand still and is left out
 _LEAST_MOVE_M = 0.05
 _STILL_M_S = 0.08
-_WINDOW_S = 0.25  # to either side, over which speed is judged
+_WINDOW_S = 0.25  # to either side at most, over which speed is judged
 _NOISE_SIGMAS = 4.0
 _INSIDE_SHARE = 0.3  # of an object's points that must lie in its masks where it is seen best
 
@@ -217,7 +217,7 @@ def _displacement(body: Body, path: CameraPath, visible: Bool[Array, "t"]) -> tu
 
 
 def _moving(centroid: Float[Array, "t 3"], times_s: Float[Array, "t"], visible: Bool[Array, "t"]) -> Bool[Array, "t"]:
-    """Frames at which the object moves: its speed over half a second is more than a crawl and more than its own jitter."""
+    """Frames at which the object moves: its speed is more than a crawl and more than its own jitter."""
     out = np.zeros(len(visible), bool)
     index = np.flatnonzero(visible)
     if len(index) < 3:
@@ -225,8 +225,10 @@ def _moving(centroid: Float[Array, "t 3"], times_s: Float[Array, "t"], visible: 
     place, at = centroid[index], times_s[index]
     bend = place[2:] - 2 * place[1:-1] + place[:-2]
     jitter_m = float(np.median(np.linalg.norm(bend, axis=1)) / np.sqrt(6))
-    low = np.searchsorted(at, at - _WINDOW_S - 1e-9).clip(0, len(at) - 1)
-    high = (np.searchsorted(at, at + _WINDOW_S + 1e-9) - 1).clip(0, len(at) - 1)
+    # As short as the jitter allows: a long window blurs the moment at which the object stops.
+    reach_s = float(np.clip(_NOISE_SIGMAS * jitter_m / (2 * _STILL_M_S), np.median(np.diff(at)), _WINDOW_S))
+    low = np.searchsorted(at, at - reach_s - 1e-6).clip(0, len(at) - 1)
+    high = (np.searchsorted(at, at + reach_s + 1e-6) - 1).clip(0, len(at) - 1)
     step = np.linalg.norm(place[high] - place[low], axis=1)
     out[index] = step > np.maximum(_STILL_M_S * (at[high] - at[low]), _NOISE_SIGMAS * jitter_m)
     return out
