@@ -121,9 +121,8 @@ def _joined(first: ObjectTrack, later: ObjectTrack) -> ObjectTrack:
     """Both parts as one track; in frames of neither it is not visible."""
     new = later.visible
     size = max(float(first.stats["size_m"]), float(later.stats["size_m"]))
-    covariance = np.where(
-        new[:, None, None], later.centroid_cov_m2 + (_CENTRE_SHARE * size) ** 2 * np.eye(3), first.centroid_cov_m2
-    )
+    elsewhere = (_CENTRE_SHARE * size) ** 2 * np.eye(3)
+    covariance = np.where(new[:, None, None], later.centroid_cov_m2 + elsewhere, first.centroid_cov_m2)
     count = min(first.points_m.shape[1], later.points_m.shape[1])
     points = np.where(new[:, None, None], later.points_m[:, :count], first.points_m[:, :count])
     stats = first.stats | {"linked": int(first.stats.get("linked", 0)) + 1}

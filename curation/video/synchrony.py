@@ -13,6 +13,7 @@ from schemas.outcome import Rejected
 _MAX_LAG = 10  # frames
 _MIN_CHANGE = 0.3  # grey levels: below this, what changes is noise and the pulse of key frames
 _MIN_SIMILARITY = 0.5
+_MIN_SIMILARITY_OF_PART = 0.7
 _MIN_GAIN = 0.15
 _STALLED = 0.1  # of the usual change
 _MIN_STALLS = 4
@@ -63,7 +64,10 @@ class Synchrony:
         before, after = found.get(best - 1, 0.0), found.get(best + 1, 0.0)
         curve = 2 * found[best] - before - after
         lag = best + ((after - before) / (2 * curve) if curve > 1e-6 else 0.0)
-        if (best != 0 and found[best] - found[0] > _MIN_GAIN) or (abs(lag) > _MAX_LAG_FRAMES and curve > _MIN_GAIN):
+        whole = best != 0 and found[best] - found[0] > _MIN_GAIN
+        # Eyes a part of a frame apart still change alike; where they do not, each sees things that the other does not.
+        part = abs(lag) > _MAX_LAG_FRAMES and curve > _MIN_GAIN and found[best] > _MIN_SIMILARITY_OF_PART
+        if whole or part:
             direction = "late" if lag > 0 else "early"
             raise Rejected(
                 "eyes_unsynchronised",

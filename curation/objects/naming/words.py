@@ -114,7 +114,7 @@ def _leads_back(endpoint: Endpoint, frames: ClipFrames, tracks: Sequence[ObjectT
     except NoAnswer as error:
         LOG.warning("clip %s, %s: description not verified (%s)", frames.clip_id, tracks[n].object_id, error)
         return False
-    if isinstance(fits, list) and all(isinstance(f, int) for f in fits) and set(fits) == {n + 1}:
+    if isinstance(fits, list) and all(type(f) is int for f in fits) and set(fits) == {n + 1}:
         return True
     LOG.info("clip %s, %s: %r refused (leads to %.60r)", frames.clip_id, tracks[n].object_id, text, fits)
     return False
