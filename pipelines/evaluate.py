@@ -14,13 +14,13 @@ from typing import Any
 from rich.console import Console
 from rich.markdown import Markdown
 
-from curation.evaluate.checkpoint import Checkpoint
 from curation.evaluate.compare import compare, markdown, picture
 from curation.evaluate.endpoint import Endpoint, Refused, public_address
 from curation.evaluate.items import Item, bench_items, file_items, read_entries
 from curation.shards.export.read import publish_folder
 from pipelines.answering import Answers, answer_all
 from pipelines.files import write_json, write_text
+from pipelines.local_model import LocalModel
 from pipelines.masking import environment_secrets, scrub
 
 _EPILOG = """
@@ -64,6 +64,7 @@ def parser() -> argparse.ArgumentParser:
     ask.add_argument("--frames", type=int, default=32, metavar="N", help="frames per question (default 32)")
     ask.add_argument("--send", choices=("frames", "video"), default="frames", help="to an endpoint: images, or the mp4 (vLLM)")
     ask.add_argument("--max-side", type=int, default=512, metavar="PX", help="of an image sent (default 512)")
+    ask.add_argument("--frame-pixels", type=int, default=50176, metavar="N", help="of a frame, to a checkpoint (default 50176)")
     ask.add_argument("--max-tokens", type=int, default=4096, metavar="N", help="of a reply (default 4096)")
     ask.add_argument("--concurrency", type=int, default=8, metavar="N", help="requests at a time (default 8)")
     ask.add_argument("--attempts", type=int, default=5, metavar="N", help="per question (default 5)")
@@ -131,14 +132,15 @@ def compare_files(files: Sequence[Path], output: Path) -> str:
     return "\n".join(pages)
 
 
-def _model(arguments: argparse.Namespace, key: str) -> tuple[Endpoint | Checkpoint, dict[str, Any], str]:
+def _model(arguments: argparse.Namespace, key: str) -> tuple[Endpoint | LocalModel, dict[str, Any], str]:
     """The model, the settings that its replies depend on (no secrets), and its name."""
     common = {"reasoning": arguments.reasoning, "frames": arguments.frames, "max_tokens": arguments.max_tokens}
     suffix = "-reasoning" if arguments.reasoning else ""
     if arguments.checkpoint:
         where = {"path": arguments.checkpoint, "adapter": arguments.adapter}
         name = arguments.name or Path(arguments.adapter or arguments.checkpoint).name + suffix
-        return Checkpoint(**where, **common), {**where, **common}, name
+        shown = {**where, **common, "frame_pixels": arguments.frame_pixels}
+        return LocalModel(**shown), shown, name
     if not arguments.model:
         raise ValueError("--endpoint needs --model NAME, as the server knows it")
     sent = {"send": arguments.send, "max_side_px": arguments.max_side, "model": arguments.model}
@@ -158,6 +160,8 @@ def answer(arguments: argparse.Namespace, console: Console) -> int:
     model, settings, name = _model(arguments, key)
     path = arguments.output / (re.sub(r"[^\w.-]+", "_", name).strip("._") or "model")
     secrets = environment_secrets() | ({key} if len(key) >= 4 else set())
+    if isinstance(model, LocalModel):
+        _ = model.loaded  # what is wrong with it is told once, and not for every question
     with contextlib.closing(Answers(path, items, settings, secrets)) as answers:
         failed = answer_all(model.ask, answers, arguments.concurrency if arguments.endpoint else 1, console)
         answers.finish()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import io
 import json
 import threading
@@ -259,6 +260,30 @@ def test_a_video_that_cannot_be_read_costs_its_questions_only(folder: Path, tmp_
         assert len(server.requests) == 10
 
 
+def test_a_checkpoint_answers_from_what_it_sees(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    torch = pytest.importorskip("torch", reason="needs the extra `train`")
+    pytest.importorskip("transformers", reason="needs the extra `train`")
+    from pipelines.local_model import LocalModel
+    from pipelines.training.tiny import make_tiny
+
+    items = bench_items(folder)
+    checkpoint = make_tiny(tmp_path / "tiny", [item.question for item in items])
+    arguments = ["--limit", "2", "--max-tokens", "3", "--frames", "8", "--frame-pixels", "4096", "--output", str(tmp_path)]
+    assert main(["answer", str(folder), "--checkpoint", str(checkpoint), "--reasoning", *arguments]) == 0
+    assert "| tiny-reasoning |" in capsys.readouterr().out
+    replies = [json.loads(line) for line in (tmp_path / "tiny-reasoning.jsonl").read_text().splitlines()[1:]]
+    assert [reply["completion_tokens"] for reply in replies] == [3, 3] and replies[0]["prompt_tokens"] > 100
+    model = LocalModel(str(checkpoint), frames=8, frame_pixels=4096, max_tokens=1)
+    seen = []
+    hook = model.loaded[0].register_forward_hook(lambda _, __, out: seen.append(out.logits[0, -1].clone()))
+    dark = tmp_path / "dark.mp4"
+    dark.write_bytes(video(frames=20))
+    for file in (items[0].video, items[0].video, dark):
+        model.ask(dataclasses.replace(items[0], video=file))
+    hook.remove()
+    assert torch.equal(seen[0], seen[1]) and not torch.allclose(seen[0], seen[2], atol=1e-4), "another video, other logits"
+
+
 def test_frames_are_those_that_the_questions_count(folder: Path) -> None:
     images, times = decode(next((folder / "videos").glob("*.mp4")), (0, 7, 20, 39), 32)
     assert np.allclose(images.mean((1, 2, 3)), [20, 55, 120, 215], atol=3) and times == pytest.approx([0, 0.7, 2.0, 3.9])
@@ -356,3 +381,13 @@ def test_a_missing_response_is_wrong_and_not_left_out() -> None:
     items = many(40)
     scores = score(items, {items[0].id: items[0].answer})
     assert scores["kinds"]["all"]["accuracy"] == 1 / 40 and scores["kinds"]["all"]["unanswered"] == 39
+
+
+def test_a_checkpoint_that_cannot_be_loaded_is_told_once(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("transformers", reason="needs the extra `train`")
+    (tmp_path / "broken").mkdir()
+    arguments = ["--checkpoint", str(tmp_path / "broken"), "--output", str(tmp_path / "out")]
+    assert main(["answer", str(folder), *arguments]) == 2
+    assert capsys.readouterr().err.count("error:") == 1 and not (tmp_path / "out").exists()
