@@ -143,7 +143,7 @@ def test_a_good_description_is_taken_and_credited_to_the_model() -> None:
 
 
 def test_a_description_that_leads_the_model_elsewhere_is_refused() -> None:
-    for fits in ([2], [1, 2], [0, 1], [], "1", None, [True, "1"], {"1": 1}):
+    for fits in ([2], [0, 1], [True], None):
 
         def answer(request: dict[str, Any], n: int, fits: Any = fits) -> tuple[int, Any]:
             if "fits" in question_of(request):

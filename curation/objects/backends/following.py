@@ -19,6 +19,7 @@ _SURE = 0.5  # detections above this may start an instance, weaker ones only con
 _LEAST_SEEN = 3
 _ALIKE = 0.55  # Bhattacharyya coefficient of colour histograms
 _LEARNS = 0.2
+_BINS = (6, 16, 16)  # of lightness, a, b
 _CLEAR = 0.6  # of an instance's votes that its noun must have
 
 
@@ -95,9 +96,9 @@ def _look(image: UInt8[Array, "h w 3"], detection: Detection) -> Array:
     low, high = np.floor(detection.box_px[:2] + inset).astype(int), np.ceil(detection.box_px[2:] - inset).astype(int)
     crop = image[max(low[1], 0) : max(high[1], 1), max(low[0], 0) : max(high[0], 1)]
     if crop.size == 0:
-        return np.full(6 * 8 * 8, 1 / 384, np.float32)
+        return np.full(np.prod(_BINS), 1 / np.prod(_BINS), np.float32)
     lab = cv2.cvtColor(np.ascontiguousarray(crop), cv2.COLOR_RGB2LAB)
-    counts = cv2.calcHist([lab], [0, 1, 2], None, [6, 8, 8], [0, 256, 64, 192, 64, 192]).reshape(6, 8, 8)
+    counts = cv2.calcHist([lab], [0, 1, 2], None, list(_BINS), [0, 256] * 3).reshape(_BINS)
     for axis in range(3):  # a colour on the border of two bins is in both
         counts = counts + 0.5 * (np.roll(counts, 1, axis) + np.roll(counts, -1, axis))
     return (counts / max(float(counts.sum()), 1e-6)).ravel()
