@@ -92,14 +92,12 @@ def _sources_of(run: Path, wanted: set[str]) -> dict[str, tuple[str, float, floa
     return out
 
 
-def losses(run: Path, plan: Row, statuses: list[Row]) -> list[Row]:
+def losses(run: Path, plan: Row, statuses: list[Row], stages: Row) -> list[Row]:
     """stage, outcome, reason, count, example: of sources and of clips, the most frequent first."""
-    known = read_json(run / names.RUN_JSON)
     counts: Counter[tuple[str, str, str]] = Counter()
     for outcome, reasons in plan["losses"].items():
         for reason, count in reasons.items():
             counts["source", outcome, reason] += count
-    stages = known.get("stages") or stage_counts(Ledger(run), list(plan["stages"]), plan["clips"])["stages"]
     for stage, row in stages.items():
         for outcome in ("rejected", "failed"):
             for reason, count in row[outcome].items():
@@ -181,7 +179,7 @@ def run_facts(run: Path, plan: Row, statuses: list[Row]) -> Row:
         "duration": duration(known["seconds"]) if known.get("seconds") is not None else "",
         "clips": clips,
         "rows": rows,
-        "losses": losses(run, plan, statuses),
+        "losses": losses(run, plan, statuses, stages),
         "balance": balance(questions) | {"what": f"the {count} published questions" if count else "the published questions"},
         "stages": _stage_rows(stages),
         "config": config.read_text(encoding="utf-8") if config.exists() else "",

@@ -141,7 +141,7 @@ def paths(lines: Sequence[PathLine], poses: Float[Array, "q 4 4"] | None, field:
     ratio = span / span.max()
     scene = {
         **axes, "aspectmode": "manual", "aspectratio": {k: float(1.5 * r) for k, r in zip("xyz", ratio, strict=True)},
-        "camera": {"eye": {"x": 1.25, "y": -2.05, "z": 1.3}, "center": {"x": 0, "y": 0, "z": -0.1}}, "domain": {"y": [0, 0.95]},
+        "camera": {"eye": {"x": 1.4, "y": -2.4, "z": 1.45}, "center": {"x": 0, "y": 0, "z": -0.22}}, "domain": {"y": [0, 0.95]},
     }  # fmt: skip
     return {"data": data, "layout": {"scene": scene}, "follow": follow}
 
