@@ -193,12 +193,13 @@ def _course(way: Float[Array, "n 3"], seconds: float) -> tuple[str, int | None]:
     speed = np.linalg.norm(np.diff(way, axis=0), axis=1) / step_s
     runs = _runs(speed > STANDS_M_S, math.ceil(LEAST_RUN_S / step_s))
     pattern = tuple(moving for moving, _ in runs)
-    if pattern == (True,):
+    if pattern in ((True,), (True, False, True)):
         turn = int(np.linalg.norm(way - way[0], axis=1).argmax())
         out, back = way[turn] - way[0], way[-1] - way[turn]
         sizes = float(np.linalg.norm(out)), float(np.linalg.norm(back))
         if min(sizes) >= TRAVEL_M and float(out @ back) < -0.7 * sizes[0] * sizes[1]:
             return "turns back", None
+    if pattern == (True,):
         return "keeps moving", None
     names = {
         (False,): "stays still",

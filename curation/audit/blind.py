@@ -12,10 +12,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
+from curation.audit.blind_text import fit_reader
 from curation.questions.options import LETTERS
 from curation.questions.rows import label_of, option_values
+from curation.relations.kinds import STEP
 from schemas.camera import Array
 
+_LEAST_TO_LEARN = 50
 Row = dict[str, Any]
 Values = Float[Array, "n k"]
 
@@ -66,14 +69,14 @@ NUMERIC: dict[str, Callable[[Values], Int[Array, "n"]]] = {
 def blind_guessers(rows: Iterable[Row]) -> list[dict[str, Any]]:
     """How often each blind guesser is right.
 
-    Guessers that learn (majority letter, majority label, typical value, words of the question) are fitted on one half of the
-    clips and tested on the other, both ways.
+    Guessers that learn (majority letter, label and template, typical value, words of the question, a text classifier) are fitted
+    on one half of the clips and tested on the other, both ways.
 
     Returns:
         One row per guesser and kind ("all": every kind it applies to): guesser, kind, count, accuracy, chance, excess
         (accuracy - chance), sigma (standard error of the accuracy under chance).
     """
-    rows = list(rows)
+    rows = [row for row in rows if row["options"]]  # an open question offers nothing to guess from
     numeric = [row for row in rows if row["answer_value"] is not None]
     labelled = [row for row in rows if row["answer_value"] is None]
     right: dict[str, list[tuple[Row, bool]]] = {}
@@ -86,10 +89,13 @@ def blind_guessers(rows: Iterable[Row]) -> list[dict[str, Any]]:
             right.setdefault(name, []).extend((row, bool(hit)) for (row, _), hit in zip(group, hits, strict=True))
     for name, pick in (("longest_option", max), ("shortest_option", min)):
         right[name] = [(row, LETTERS[row["options"].index(pick(row["options"], key=len))] == row["answer"]) for row in rows]
+    courses = [row for row in labelled if any(STEP in label_of(row, text) for text in row["options"])]
+    right["smoothest_sequence"] = [(row, _best(row, lambda label: -_bends(label)) == row["answer"]) for row in courses]
     halves = _halves(rows)
     learners: dict[str, tuple[Callable[[Sequence[Row]], Callable[[Row], str]], Sequence[Row]]] = {
         "majority_letter": (_fit_letter, rows),
         "majority_label": (_fit_label, labelled),
+        "majority_of_template": (_fit_template, rows),
         "typical_value": (_fit_typical, numeric),
         "typical_value_of_span": (_fit_typical_span, numeric),
         "words_of_question": (_fit_words, labelled),
@@ -102,6 +108,12 @@ def blind_guessers(rows: Iterable[Row]) -> list[dict[str, Any]]:
             if train and test:
                 guess_row = fit(train)
                 right[name] += [(row, guess_row(row) == row["answer"]) for row in test]
+    parts = [[row for row in rows if halves[row["clip_id"]] == half] for half in (0, 1)]
+    right["text_classifier"] = []
+    for train, test in ((parts[0], parts[1]), (parts[1], parts[0])):
+        if len(train) >= _LEAST_TO_LEARN and test:
+            letters = fit_reader(train)(test)
+            right["text_classifier"] += [(row, letter == row["answer"]) for row, letter in zip(test, letters, strict=True)]
     return [entry for name, outcomes in right.items() for entry in _tally(name, outcomes)]
 
 
@@ -148,6 +160,39 @@ def _fit_label(train: Sequence[Row]) -> Callable[[Row], str]:
     for row in train:
         counts[_offered(row)][label_of(row)] += 1
     return lambda row: _best(row, lambda label: counts[_offered(row)][label])
+
+
+def _fit_template(train: Sequence[Row]) -> Callable[[Row], str]:
+    """The most frequent label, or rank of the number, of each template."""
+    counts: dict[Any, Counter[str]] = defaultdict(Counter)
+    for row in train:
+        counts[_template(row)][_said(row, LETTERS.index(row["answer"]))] += 1
+
+    def guess(row: Row) -> str:
+        scores = [counts[_template(row)][_said(row, n)] for n in range(len(row["options"]))]
+        return LETTERS[int(np.argmax(scores))]
+
+    return guess
+
+
+def _template(row: Row) -> tuple[Any, ...]:
+    """What tells templates apart: kind, offered labels, and the first words of the last sentences."""
+    words = [word for word in row["question"].split() if not any(c.isdigit() for c in word)]
+    offered = _offered(row) if row["answer_value"] is None else (row["kind"],)
+    return (offered, *words[:14:2], words[-1])
+
+
+def _said(row: Row, n: int) -> str:
+    """What option number n says: its label, or the rank of its number."""
+    if row["answer_value"] is None:
+        return label_of(row, row["options"][n])
+    values = option_values(row)
+    return str(sorted(values).index(values[n]))
+
+
+def _bends(label: str) -> int:
+    steps = label.split(STEP)
+    return sum(a != b for a, b in itertools.pairwise(steps))
 
 
 def _fit_words(train: Sequence[Row]) -> Callable[[Row], str]:

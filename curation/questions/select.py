@@ -27,7 +27,8 @@ from schemas.config import QuestionsConfig
 
 __all__ = ["label_of", "select"]
 
-_CELL_ROWS = 120  # a span's own cell must have this many rows to be worth its losses
+# Rows that a cell of its own must have to be worth its losses: of labelled rows few are lost, of numbers those far from others.
+_CELL_LABELS, _CELL_NUMBERS = 16, 240
 _FEW = 4
 _SIDED = ("object_camera_lateral", "object_direction")
 # what a thing is makes some answers likelier (cars are faster than people); one class per line
@@ -75,15 +76,20 @@ def _cells(rows: Sequence[Row]) -> list[list[Row]]:
     for part in _parts(rows, lambda row: (_side(row), _bends(row), _counted(row))):
         for thing in _large_parts(part, _things):
             spans = _parts(thing, _span)
-            cells += spans if min(map(len, spans)) >= _CELL_ROWS else [thing]
+            cells += spans if min(map(len, spans)) >= _least(thing) else [thing]
     return cells
 
 
 def _large_parts(rows: Sequence[Row], key: Callable[[Row], Any]) -> list[list[Row]]:
     """The parts that are large, and all that are not as one."""
     parts = _parts(rows, key)
-    small = [row for part in parts if len(part) < _CELL_ROWS for row in part]
-    return [part for part in parts if len(part) >= _CELL_ROWS] + ([small] if small else [])
+    least = _least(rows)
+    small = [row for part in parts if len(part) < least for row in part]
+    return [part for part in parts if len(part) >= least] + ([small] if small else [])
+
+
+def _least(rows: Sequence[Row]) -> int:
+    return _CELL_LABELS if rows[0]["answer_value"] is None else _CELL_NUMBERS
 
 
 def _bends(row: Row) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter
 from typing import Any
@@ -10,11 +11,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from curation.questions import ask
+from curation.questions import ask, select
 from curation.questions.options import ladder, least_ratio
 from curation.questions.rows import label_of, option_values
-from curation.questions.wordings import WORDINGS, wordings
-from curation.relations.kinds import KINDS
+from curation.questions.shares import PRESETS, asked_kinds, in_shares
+from curation.questions.wordings import WORDINGS, read, say, wordings
+from curation.relations.kinds import KINDS, PAPER_KINDS, STEP
 from schemas.config import QuestionsConfig
 from schemas.tables import SFT
 from schemas.track import Fact
@@ -69,10 +71,11 @@ def test_the_answer_is_the_facts_answer(clips: list) -> None:
             assert len(set(row["options"])) == len(row["options"])
             if KINDS[row["kind"]].numeric:
                 assert row["answer_value"] == pytest.approx(fact.value, abs=1e-4)
-                assert abs(float(row["answer_text"].split()[0]) - fact.value) <= 0.0501
+                assert abs(option_values(row)["ABCD".index(row["answer"])] - fact.value) <= 0.0501
             else:
                 assert row["answer_value"] is None and label_of(row) == fact.label
-                assert {label_of(row, text) for text in row["options"]} <= set(KINDS[row["kind"]].labels)
+                said = {step for text in row["options"] for step in label_of(row, text).split(STEP)}
+                assert said <= set(KINDS[row["kind"]].labels)
 
 
 def test_the_labelled_number_stays_the_nearest_if_the_measurement_errs_by_three_sigma(clips: list) -> None:
@@ -105,8 +108,9 @@ def test_uncertain_numbers_get_wider_options_and_very_uncertain_ones_none() -> N
 def test_the_caps_hold_and_are_spread_over_the_kinds(clips: list) -> None:
     for _, rows in clips:
         assert len(rows) <= CONFIG.max_per_clip
-    few = rows_of(clips[0][0], QuestionsConfig(max_per_clip=7))
-    assert Counter(row["kind"] for row in few) == dict.fromkeys(KINDS, 1)
+        assert max(Counter(row["kind"] for row in rows).values()) <= CONFIG.max_per_kind
+    few = rows_of(clips[0][0], QuestionsConfig(max_per_clip=7, preset="mllm4d-2m"))
+    assert Counter(row["kind"] for row in few) == dict.fromkeys(PAPER_KINDS, 1)
     only = rows_of(clips[0][0], QuestionsConfig(kinds=("camera_distance",)))
     assert {row["kind"] for row in only} == {"camera_distance"}
 
@@ -116,7 +120,8 @@ def test_no_two_questions_of_a_clip_say_the_same(clips: list) -> None:
         assert len({row["id"] for row in rows}) == len(rows)
         by_subject: dict[tuple[str, str], list[Row]] = {}
         for row in rows:
-            others = by_subject.setdefault((row["kind"], row["object_id"]), [])
+            about = row["id"].removeprefix(f"{row['clip_id']}_{row['kind']}_")[:-6]
+            others = by_subject.setdefault((row["kind"], "+".join(sorted(about.split("+")))), [])
             for other in others:
                 assert max(abs(row["frame_i"] - other["frame_i"]), abs(row["frame_j"] - other["frame_j"])) > CONFIG.near_frames
             others.append(row)
@@ -151,7 +156,7 @@ def test_every_kind_is_asked_in_eight_ways_or_more_that_differ() -> None:
         assert len(openings) >= 0.8 * len(ways), kind
     for kind, about in KINDS.items():
         if about.labels:
-            assert all(set(way) == set(about.labels) for way in text.options[kind])
+            assert all(set(way) == set(about.labels) for way in text.options[kind]) and len(text.options[kind]) >= 3
             for label in about.labels:  # the other way round, a text must say one label only
                 assert len({way[label] for way in text.options[kind]}) == len(text.options[kind])
 
@@ -180,3 +185,79 @@ def test_letters_and_ranks_are_uniform(clips: list) -> None:
     )
     total = sum(ranks.values())
     assert all(abs(ranks[n] / total - 0.25) < 3.5 * np.sqrt(0.1875 / total) for n in range(4)), ranks
+
+
+def test_moments_are_named_by_index_or_by_second_alone_where_asked() -> None:
+    facts = random_facts("cd", np.random.default_rng(5))
+    for row in rows_of(facts, QuestionsConfig(frames="seconds", mark_share=1.0)):
+        assert " s" in row["question"] and not re.search(r"[Ff]rame", row["question"]), row["question"]
+    for row in rows_of(facts, QuestionsConfig(frames="index")):
+        assert re.search(r"[Ff]rame", row["question"]) and not re.search(r"\d s\b", row["question"]), row["question"]
+
+
+def test_a_mark_names_every_object_by_its_box_also_where_no_words_fit() -> None:
+    rows = rows_of(random_facts("cd", np.random.default_rng(5)), QuestionsConfig(mark_share=1.0))
+    mine = [row for row in rows if row["object_id"]]
+    assert len(mine) > 20 and any(row["object_id"] == "obj_3" for row in mine)
+    for row in mine:
+        ids = row["fact_ids"][0].split(":")[2].split("+")
+        assert all(f"<{name}> (in the box [10, 20, 110, 220] at frame 1)" in row["question"] for name in ids)
+
+
+def test_an_open_question_has_a_number_and_its_unit_but_no_options() -> None:
+    rows = rows_of(random_facts("cd", np.random.default_rng(5)), QuestionsConfig(open_share=1.0))
+    unit = {"m": "metres", "deg": "degrees", "m/s": "metres per second"}
+    for row in rows:
+        kind = KINDS[row["kind"]]
+        assert bool(row["options"]) != kind.numeric
+        if kind.numeric:
+            assert float(row["answer"]) == pytest.approx(row["answer_value"], abs=0.051)
+            assert unit[kind.unit] in row["messages"][0]["content"].split("\n")[-1]
+            assert row["messages"][1]["content"] == row["answer"]
+    assert len([row for row in select(rows, CONFIG, seed=0) if not row["options"]]) == sum(not row["options"] for row in rows)
+
+
+def test_two_kinds_that_say_the_same_are_not_asked_about_the_same_moments(clips: list) -> None:
+    for _, rows in clips:
+        for one in rows:
+            for other in rows:
+                if {one["kind"], other["kind"]} == {"object_distance", "object_speed"} and one["object_id"] == other["object_id"]:
+                    apart = max(abs(one["frame_i"] - other["frame_i"]), abs(one["frame_j"] - other["frame_j"]))
+                    assert apart > CONFIG.near_frames
+
+
+def test_every_label_and_course_is_read_back_from_its_words() -> None:
+    for kind, about in KINDS.items():
+        for way in range(len(wordings().options.get(kind, ()))):
+            for label in about.labels:
+                course = STEP.join([label, about.labels[0], label]) if about.sequence else label
+                assert read(kind, say(kind, way, course)) == (way, course)
+
+
+def test_courses_are_offered_with_courses_of_as_many_bends(clips: list) -> None:
+    seen = 0
+    for _, rows in clips:
+        for row in rows:
+            if KINDS[row["kind"]].sequence:
+                bends = {sum(a != b for a, b in itertools.pairwise(label_of(row, t).split(STEP))) for t in row["options"]}
+                assert len(bends) == 1 and len(row["options"]) >= 2
+                seen += 1
+    assert seen > 100
+
+
+def test_presets_and_shares_decide_kinds_and_proportions(clips: list) -> None:
+    assert asked_kinds(QuestionsConfig()) == tuple(KINDS)
+    assert asked_kinds(QuestionsConfig(preset="mllm4d-bench")) == PAPER_KINDS
+    assert asked_kinds(QuestionsConfig(shares={"object_speed": 1})) == ("object_speed",)
+    rows = [row for _, rows in clips for row in rows]
+    kept = in_shares(rows, {"object_speed": 3, "camera_distance": 1, "camera_move": 0}, seed=0)
+    counts = Counter(row["kind"] for row in kept)
+    assert set(counts) == {"object_speed", "camera_distance"} and counts["object_speed"] / counts[
+        "camera_distance"
+    ] == pytest.approx(3, rel=0.02)
+    assert in_shares(rows, {}, seed=0) == rows
+    for bad in ({"shares": {"no_such": 1}}, {"shares": {"object_speed": -1}}, {"kinds": ("no_such",)},
+                {"preset": "mllm4d-2m", "shares": {"object_speed": 1}}):  # fmt: skip
+        with pytest.raises(ValueError, match="expected"):
+            asked_kinds(QuestionsConfig(**bad))
+    assert sum(PRESETS["mllm4d-r1-30k"].values()) == pytest.approx(100, abs=0.2)

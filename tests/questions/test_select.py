@@ -24,7 +24,7 @@ Row = dict[str, Any]
 @pytest.fixture(scope="module")
 def asked() -> list[Row]:
     rows = []
-    for n in range(1300):
+    for n in range(800):
         facts = random_facts(f"{n:016x}", np.random.default_rng(n))
         rows += ask(clip_row(f"{n:016x}"), facts, DESCRIPTIONS, CONFIG, seed=0, run_id="run")
     return rows
@@ -47,7 +47,7 @@ def excess(table: list[Row]) -> dict[str, float]:
 def test_no_blind_guesser_beats_chance_by_two_points(asked: list[Row], published: list[Row], table: list[Row]) -> None:
     assert len(asked) > 28_000 and len(published) > 20_000
     scores = excess(table)
-    assert len(scores) == 18
+    assert len(scores) == 21
     assert max(scores.values()) <= 0.02, scores
 
 
@@ -58,7 +58,7 @@ def test_no_blind_guesser_beats_chance_on_any_kind(table: list[Row]) -> None:
 
 def test_the_unselected_rows_do_give_answers_away(asked: list[Row]) -> None:
     """Or else the test above could not fail."""
-    scores = excess(blind_guessers(asked[::3]))
+    scores = excess(blind_guessers(asked[::5]))
     assert scores["typical_value"] > 0.1 and scores["value_from_words"] > 0.1 and scores["majority_label"] > 0.05
     for name in ("smallest", "largest", "nearest_to_mean", "half_or_double_present", "majority_letter", "longest_option"):
         assert scores[name] < 0.02, (name, scores[name])
@@ -146,8 +146,8 @@ def test_a_lone_clip_keeps_a_few_rows_of_every_kind() -> None:
 def test_an_answer_without_company_is_published_a_few_times_only(asked: list[Row]) -> None:
     same = [row for row in asked if row["kind"] == "camera_direction" and label_of(row) == "forward"]
     assert len(same) > 500 and len(select(same, CONFIG, seed=0)) == 4
-    alike = [{**row, "answer_value": 5.0 + 0.001 * n, "answer_sigma": 0.1} for n, row in enumerate(asked) if row["answer_value"]]
-    alike = [row for row in alike if row["kind"] == "camera_distance"][:500]
+    distances = [row for row in asked if row["kind"] == "camera_distance"][:500]
+    alike = [{**row, "answer_value": 5.0 + 0.001 * n, "answer_sigma": 0.1} for n, row in enumerate(distances)]
     assert len(select(alike, CONFIG, seed=0)) <= 20
 
 
