@@ -13,7 +13,7 @@ from schemas.outcome import Rejected
 _MAX_LAG = 10  # frames
 _MIN_CHANGE = 0.3  # grey levels: below this, what changes is noise and the pulse of key frames
 _MIN_SIMILARITY = 0.5
-_MIN_SIMILARITY_OF_PART = 0.7
+_MIN_SHARPNESS = 0.6
 _MIN_GAIN = 0.15
 _STALLED = 0.1  # of the usual change
 _MIN_STALLS = 4
@@ -65,8 +65,8 @@ class Synchrony:
         curve = 2 * found[best] - before - after
         lag = best + ((after - before) / (2 * curve) if curve > 1e-6 else 0.0)
         whole = best != 0 and found[best] - found[0] > _MIN_GAIN
-        # Eyes a part of a frame apart still change alike; where they do not, each sees things that the other does not.
-        part = abs(lag) > _MAX_LAG_FRAMES and curve > _MIN_GAIN and found[best] > _MIN_SIMILARITY_OF_PART
+        # A part of a frame is read off the peak's shape: only a sharp peak has one (slow changes are alike at any lag).
+        part = abs(lag) > _MAX_LAG_FRAMES and curve > max(_MIN_GAIN, _MIN_SHARPNESS * found[best])
         if whole or part:
             direction = "late" if lag > 0 else "early"
             raise Rejected(
