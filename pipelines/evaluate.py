@@ -73,6 +73,7 @@ def parser() -> argparse.ArgumentParser:
     ask.add_argument("--video-root", type=Path, default=None, metavar="DIR", help="that a file's videos are relative to")
     comparing = verbs.add_parser("score", help="compare response files", description="Compare response files.")
     comparing.add_argument("files", type=Path, nargs="+", metavar="FILE", help="JSON or JSON lines with responses")
+    comparing.add_argument("--skip-broken", action="store_true", help="leave out entries whose answer is none of their choices")
     comparing.add_argument("--output", type=Path, required=True, metavar="DIR", help="where table and picture go")
     return out
 
@@ -100,26 +101,26 @@ def questions(source: Path, table: str, video_root: Path | None, limit: int | No
     return items
 
 
-def read_responses(path: Path) -> tuple[list[Item], dict[str, Any]]:
-    """Questions and responses of one file.
+def read_responses(path: Path, skipped: list[str] | None) -> tuple[list[Item], dict[str, Any]]:
+    """Questions and responses of one file; see ``file_items`` for ``skipped``.
 
     Raises:
         ValueError: it has another shape.
     """
     rows = read_entries(path)
-    items = file_items(rows, str(path))
+    items = file_items(rows, str(path), skipped)
     if rows and not any("response" in row for row in rows):
         raise ValueError(f"expected the key 'response' in the entries of {path}, found none")
     return items, {item.id: item.row.get("response") for item in items}
 
 
-def compare_files(files: Sequence[Path], output: Path) -> str:
-    """Write the comparison; returns its table."""
+def compare_files(files: Sequence[Path], output: Path, skipped: list[str] | None = None) -> str:
+    """Write the comparison; returns its table. See ``file_items`` for ``skipped``."""
     stems = [path.stem for path in files]
     names = [path.stem if stems.count(path.stem) == 1 else f"{path.parent.name}/{path.stem}" for path in files]
     if len(set(names)) < len(names):
         raise ValueError(f"expected files of different names or folders, got {', '.join(map(str, files))}")
-    groups = compare({name: read_responses(path) for name, path in zip(names, files, strict=True)})
+    groups = compare({name: read_responses(path, skipped) for name, path in zip(names, files, strict=True)})
     pages = []
     output.mkdir(parents=True, exist_ok=True)
     for n, group in enumerate(groups):
@@ -187,7 +188,10 @@ def main(argv: list[str] | None = None) -> int:
     try:
         if arguments.verb == "answer":
             return answer(arguments, console)
-        show(compare_files(arguments.files, arguments.output))
+        skipped: list[str] = []
+        show(compare_files(arguments.files, arguments.output, skipped if arguments.skip_broken else None))
+        for problem in skipped:
+            console.print(f"left out: {problem}", markup=False, highlight=False, soft_wrap=True)
         console.print(f"table, picture and numbers: {arguments.output}/comparison.*", highlight=False)
         return 0
     except KeyboardInterrupt:

@@ -69,15 +69,23 @@ def chosen(response: Any, options: Sequence[str]) -> str | None:
 
 
 def letter_of(answer: Any, options: Sequence[str], *, keys: bool = True) -> str | None:
-    """The letter of the option that has this text (or, with ``keys``, is this letter); numbers are equal by value."""
+    """The letter of the option that has this text (or, with ``keys``, is this letter); numbers are equal by value.
+
+    Where a file offers the same text twice, the first.
+    """
     wanted = _plain(answer)
     same = [letter for letter, option in zip(LETTERS, options, strict=False) if _plain(option) == wanted]
     if not same and (value := _value(answer)) is not None:
         same = [letter for letter, option in zip(LETTERS, options, strict=False) if _same_value(value, _value(option))]
-    if len(same) == 1:
+    if same:
         return same[0]
     text = str(answer).strip().strip("().").upper()
-    return text if keys and not same and len(text) == 1 and text in LETTERS[: len(options)] else None
+    return text if keys and len(text) == 1 and text in LETTERS[: len(options)] else None
+
+
+def same_option(one: str | None, other: str, options: Sequence[str]) -> bool:
+    """Whether two letters mean the same: the same letter, or the same text twice."""
+    return one is not None and _plain(options[LETTERS.index(one)]) == _plain(options[LETTERS.index(other)])
 
 
 def _agreed(letter: str, rest: str, options: Sequence[str]) -> str | None:

@@ -86,8 +86,13 @@ def bench_items(folder: Path, table: str = "bench") -> list[Item]:
     return out
 
 
-def file_items(rows: Sequence[Mapping[str, Any]], where: str = "") -> list[Item]:
+def file_items(rows: Sequence[Mapping[str, Any]], where: str = "", skipped: list[str] | None = None) -> list[Item]:
     """Entries in the MLLM-4D / VLM4D shape: ``choices`` by letter, ``answer`` the text of one (which may be a number).
+
+    Args:
+        rows: the entries.
+        where: they come from, for errors.
+        skipped: gets the errors of entries whose answer is none of their choices, which are then left out.
 
     Raises:
         ValueError: an entry lacks a key, or its answer is none of its choices.
@@ -103,7 +108,11 @@ def file_items(rows: Sequence[Mapping[str, Any]], where: str = "") -> list[Item]
         options = tuple(str(text) for text in texts)
         answer = letter_of(row["answer"], options)
         if answer is None:
-            raise ValueError(f"{where} entry {name}: expected one of {list(options)} as its answer, got {row['answer']!r}")
+            problem = f"{where} entry {name}: expected one of {list(options)} as its answer, got {row['answer']!r}"
+            if skipped is None:
+                raise ValueError(f"{problem}; --skip-broken leaves such entries out")
+            skipped.append(problem)
+            continue
         kind = str(row.get("kind") or row.get("category") or row.get("question_type") or "question")
         kind = f"{kind} (kind)" if kind == "all" else kind  # "all" is the line of the sums
         asked = Path(str(row.get("video", ""))), None, str(row["question"]), options, answer

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from curation.audit.blind import blind_guessers
-from curation.evaluate.answers import chosen
+from curation.evaluate.answers import chosen, same_option
 from curation.evaluate.items import Centers, Item, as_blind_rows
 from curation.reasoning.reward import read_centers
 
@@ -46,7 +46,7 @@ def score(items: Sequence[Item], responses: Mapping[str, Any]) -> dict[str, Any]
     for item in items:
         response = responses.get(item.id)
         letter = None if response is None else chosen(response, item.options)
-        entry = letter == item.answer, response is not None and letter is None, response is None
+        entry = same_option(letter, item.answer, item.options), response is not None and letter is None, response is None
         groups[ALL].append(entry)
         groups[item.kind].append(entry)
     kinds = {kind: _tally(groups[kind]) for kind in sorted(groups, key=lambda k: (k != ALL, k))}

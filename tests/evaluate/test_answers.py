@@ -108,7 +108,7 @@ def test_whatever_comes_is_an_option_or_none(response: Any) -> None:
         ("B", ("left", "right"), "B"),
         ("B", ("A", "C", "B"), "C"),  # the text comes before the letter
         ("up", ("left", "right"), None),
-        ("left", ("left", "left"), None),
+        ("left", ("right", "left", "left"), "B"),
         (5, ("1", "2"), None),
     ],
 )

@@ -341,6 +341,20 @@ def test_a_file_of_another_shape_is_refused_with_its_entry(tmp_path: Path, capsy
     assert "expected a list of objects" in message("[1]")
 
 
+def test_broken_entries_can_be_left_out_and_a_choice_offered_twice_is_right_twice(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    twice = {"A": "up", "B": "left", "C": "left"}
+    rows = [foreign("left", twice, "C", id=1), foreign("left", twice, "A", id=2), foreign("gone", twice, "A", id=3)]
+    (tmp_path / "m.json").write_text(json.dumps(rows))
+    assert main(["score", str(tmp_path / "m.json"), "--output", str(tmp_path / "o")]) == 2
+    assert "--skip-broken" in capsys.readouterr().err
+    assert main(["score", str(tmp_path / "m.json"), "--output", str(tmp_path / "o"), "--skip-broken"]) == 0
+    assert "left out" in capsys.readouterr().err
+    whole = json.loads((tmp_path / "o" / "comparison.json").read_text())[0]["rows"]["m"]["kinds"]["all"]
+    assert (whole["count"], whole["right"]) == (2, 1)
+
+
 def many(count: int = 400) -> list[Item]:
     rows = [entry_row(n) for n in range(count)]
     return file_items(rows)
