@@ -24,7 +24,7 @@ def trl(job: Job) -> Launch:
     description = job.output / "job.json"
     spread = ("-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={job.processes}") if job.processes > 1 else ()
     trainer = Process("trainer", python(*spread, "-m", module, str(description)), _factory() | devices(job.gpus), cwd=None)
-    return Launch({description: json.dumps(job.to_json(), indent=1) + "\n"}, (), trainer, after=(_merge(job),))
+    return Launch({description: json.dumps(job.to_json(), indent=1) + "\n"}, (), trainer)
 
 
 def ms_swift(job: Job) -> Launch:

@@ -41,30 +41,34 @@ class Patching(NamedTuple):
     std: tuple[float, float, float]
 
 
-def read_frames(path: str | Path, count: int) -> tuple[UInt8[Array, "t h w 3"], list[int], float, int]:
+class Frames(NamedTuple):
+    """The question frames of a clip: pixels (t, h, w, 3), their places in the file, and their times since its start."""
+
+    rgb: UInt8[Array, "t h w 3"]
+    indices: list[int]
+    times_s: list[float]
+
+
+def read_frames(path: str | Path, count: int) -> Frames:
     """The question frames of a clip.
 
     Args:
         path: a published mp4.
         count: question frames (``video.question_frames`` of the run).
 
-    Returns:
-        The frames, their indices in the file, the file's frame rate, and how many frames it has.
-
     Raises:
         Rejected: the file cannot be read as video.
         ValueError: fewer pictures came out than the container announces.
     """
     pictures = open_pictures(path)
-    total = len(pictures.times_s())
-    wanted = question_indices(total, count).tolist()
-    frames: dict[int, Any] = {}
+    wanted = question_indices(len(pictures.times_s()), count).tolist()
+    found: dict[int, tuple[Any, float]] = {}
     for index, picture in enumerate(pictures.read()):
         if picture is not None and index in wanted:
-            frames[index] = picture.rgb()
-    if len(frames) != len(set(wanted)):
-        raise ValueError(f"expected {len(set(wanted))} question frames in {path}, got {len(frames)}: the file is damaged")
-    return np.stack([frames[index] for index in wanted]), wanted, pictures.fps, total
+            found[index] = picture.rgb(), picture.time_s
+    if len(found) != len(set(wanted)):
+        raise ValueError(f"expected {len(set(wanted))} question frames in {path}, got {len(found)}: the file is damaged")
+    return Frames(np.stack([found[index][0] for index in wanted]), wanted, [found[index][1] for index in wanted])
 
 
 def to_patches(
@@ -113,14 +117,14 @@ class QuestionFrames:
             {
                 "pixel_values_videos": torch.cat([rows for rows, _, _ in found]),
                 "video_grid_thw": torch.tensor([grid for _, grid, _ in found]),
-                "video_metadata": [VideoMetadata(**about) for _, _, about in found],
+                "video_metadata": [_metadata(times_s) for _, _, times_s in found],
             }
         )
 
-    def _patches(self, path: str) -> tuple[torch.Tensor, tuple[int, int, int], dict[str, Any]]:
-        frames, indices, fps, total = read_frames(path, self.frames)
-        rows, grid = to_patches(frames, self.how, self.frame_pixels)
-        return rows, grid, {"total_num_frames": total, "fps": fps, "frames_indices": indices}
+    def _patches(self, path: str) -> tuple[torch.Tensor, tuple[int, int, int], list[float]]:
+        frames = read_frames(path, self.frames)
+        rows, grid = to_patches(frames.rgb, self.how, self.frame_pixels)
+        return rows, grid, frames.times_s
 
     def __deepcopy__(self, memo: dict[int, Any]) -> QuestionFrames:
         return self
@@ -184,6 +188,13 @@ def _tolerant(base: type) -> type:
 
     Processor.__name__ = base.__name__
     return Processor
+
+
+def _metadata(times_s: list[float]) -> VideoMetadata:
+    """The times as transformers takes them, index / fps, for videos of any frame rate: a "frame" is a second here."""
+    span_s = (times_s[-1] - times_s[0]) or 1.0
+    seconds: Any = span_s * len(times_s) / max(1, len(times_s) - 1)  # so that sampled_fps is frames by time between them
+    return VideoMetadata(total_num_frames=seconds, fps=1.0, frames_indices=list(times_s))  # type: ignore[arg-type]
 
 
 def _file(model: str, name: str) -> str | None:

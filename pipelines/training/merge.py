@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 from pipelines.training.checkpoint import saved_steps
 
@@ -38,8 +39,7 @@ def adapters_of(folder: Path) -> Path:
 
 
 def merge(model: str, checkpoints: Path, output: Path) -> Path:
-    """Write the merged model, its tokenizer and its processor's files to ``output``; returns the adapters' folder."""
-    import torch
+    """Write the merged model to ``output``; returns the adapters' folder."""
     from peft import PeftModel
     from transformers import AutoModelForImageTextToText
 
@@ -49,15 +49,22 @@ def merge(model: str, checkpoints: Path, output: Path) -> Path:
     quiet()
     adapters = adapters_of(checkpoints)
     base = AutoModelForImageTextToText.from_pretrained(model, dtype="auto", low_cpu_mem_usage=True)
+    save_merged(PeftModel.from_pretrained(base, str(adapters)), load_processor(model, frames=2, frame_pixels=1024), output)
+    return adapters
+
+
+def save_merged(adapted: Any, processor: Any, output: Path) -> None:
+    """Work a model's adapters into it and write it, with its processor's files, to ``output`` at once."""
+    import torch
+
     with torch.no_grad():
-        whole = PeftModel.from_pretrained(base, str(adapters)).merge_and_unload(safe_merge=True)
+        whole = adapted.merge_and_unload(safe_merge=True)
     staging = output.with_name(f".{output.name}.{os.getpid()}.tmp")
     shutil.rmtree(staging, ignore_errors=True)
     whole.save_pretrained(staging)
-    load_processor(model, frames=2, frame_pixels=1024).save_pretrained(staging)
+    processor.save_pretrained(staging)
     shutil.rmtree(output, ignore_errors=True)
     staging.rename(output)
-    return adapters
 
 
 def main(argv: list[str] | None = None) -> int:

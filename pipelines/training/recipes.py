@@ -99,8 +99,8 @@ PRESETS["script"] = PRESETS["paper"] | {
 }
 
 REHEARSAL: dict[Stage, dict[str, Any]] = {
-    "sft": {"max_steps": 16, "learning_rate": 5e-3, "global_batch": 4, "per_device": 4},
-    "cold-start": {"max_steps": 8, "learning_rate": 5e-3, "global_batch": 2, "per_device": 2},
+    "sft": {"max_steps": 12, "learning_rate": 1e-2, "global_batch": 4, "per_device": 4},
+    "cold-start": {"max_steps": 5, "learning_rate": 2e-2, "global_batch": 2, "per_device": 2},
     "grpo": {
         "max_steps": 2, "learning_rate": 1e-3, "global_batch": 4, "per_device": 4, "generations": 4, "max_completion": 16,
     },

@@ -10,6 +10,7 @@ from typing import Any
 
 from pipelines.files import json_safe, write_json
 from pipelines.training.job import Job
+from pipelines.training.merge import save_merged
 from pipelines.training.result import RESULT
 
 _LANGUAGE = r"language_model\..*\.(q|k|v|o)_proj"
@@ -92,7 +93,7 @@ def arguments(job: Job) -> dict[str, Any]:
 
 
 def finish(trainer: Any, job: Job, started: float, extra: dict[str, Any]) -> None:
-    """Save adapters and state, and leave ``result.json`` (from the first process only)."""
+    """Save adapters, state and the merged model, and leave ``result.json`` (from the first process only)."""
     trainer.save_model()
     trainer.save_state()
     if not trainer.is_world_process_zero():
@@ -110,3 +111,4 @@ def finish(trainer: Any, job: Job, started: float, extra: dict[str, Any]) -> Non
         **extra,
     }
     write_json(job.checkpoints / RESULT, json_safe(result))
+    save_merged(trainer.accelerator.unwrap_model(trainer.model), trainer.processing_class, job.merged)
