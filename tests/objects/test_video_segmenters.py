@@ -1,0 +1,190 @@
+"""The code path of the GPU backends, from a folder of weights to instances, on tiny checkpoints with random weights."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from curation.objects.backends import find_instances
+from curation.objects.backends.grounded import prompt_of
+from curation.objects.backends.runtime import in_batches, runtime, video_pixels
+from curation.objects.backends.weights import WeightsMissing
+from curation.objects.masks import decode
+from schemas.config import ObjectsConfig
+
+torch = pytest.importorskip("torch", reason="the extra 'models' is not installed")
+pytest.importorskip("transformers", reason="the extra 'models' is not installed")
+from tests.objects import tiny_models  # noqa: E402
+
+LEFT = np.random.default_rng(0).integers(0, 255, (4, 48, 80, 3), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    torch.set_num_threads(1)
+    root = tmp_path_factory.mktemp("checkpoints")
+    makers = {
+        "grounded_sam2": tiny_models.sam2,
+        "edgetam": tiny_models.edgetam,
+        "sam3": tiny_models.sam3,
+        "detector": tiny_models.grounding_dino,
+    }
+    return {name: make(root / name) for name, make in makers.items()}
+
+
+def config_for(backend: str, checkpoints: dict[str, Path], **more: object) -> ObjectsConfig:
+    weights, detector = str(checkpoints[backend]), str(checkpoints["detector"])
+    values = {"backend": backend, "weights": weights, "detector": detector, "prompts": ("person",), "least_score": 0.0}
+    return ObjectsConfig(**{**values, **more})
+
+
+@pytest.mark.parametrize("backend", ["grounded_sam2", "edgetam", "sam3"])
+def test_a_folder_of_weights_gives_masks_over_the_whole_clip(backend: str, checkpoints: dict[str, Path]) -> None:
+    found = find_instances(LEFT, config_for(backend, checkpoints))
+    assert found, "the tiny models are made to see something"
+    for instance in found:
+        assert instance.category == "person" and 0 <= instance.score <= 1
+        for t in np.flatnonzero(instance.seen):
+            mask = decode(instance.masks[t])
+            assert mask.shape == LEFT.shape[1:3] and mask.any()
+            v, u = np.nonzero(mask)
+            assert instance.boxes_px[t] == pytest.approx([u.min(), v.min(), u.max() + 1, v.max() + 1])
+    assert max(int(i.seen.sum()) for i in found) == len(LEFT)
+    assert [i.scores.sum() for i in found] == sorted((i.scores.sum() for i in found), reverse=True)
+
+
+def test_prompts_of_a_clip_take_the_place_of_the_configured_ones(checkpoints: dict[str, Path]) -> None:
+    found = find_instances(LEFT, config_for("sam3", checkpoints, prompts=("car",)), prompts=("dog", "ball"))
+    assert {i.category for i in found} <= {"dog", "ball"} and found
+
+
+def test_objects_that_do_not_fit_in_memory_together_are_followed_one_by_one(
+    checkpoints: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from transformers import Sam2VideoModel
+
+    one_by_one = find_instances(LEFT, config_for("grounded_sam2", checkpoints, batch=1))
+    plain, together = Sam2VideoModel.forward, []
+
+    def forward(self, inference_session, *args, **kwargs):
+        together.append(inference_session.get_obj_num())
+        if together[-1] > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory (pretended)")
+        return plain(self, inference_session, *args, **kwargs)
+
+    monkeypatch.setattr(Sam2VideoModel, "forward", forward)
+    halved = find_instances(LEFT, config_for("grounded_sam2", checkpoints, batch=8))
+    assert max(together) > 1, "it was tried with several"
+    assert len(halved) == len(one_by_one)
+    assert all(np.array_equal(a.boxes_px, b.boxes_px, equal_nan=True) for a, b in zip(halved, one_by_one, strict=True))
+
+
+def test_frames_that_do_not_fit_the_detector_together_are_looked_at_in_halves(
+    checkpoints: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from transformers import GroundingDinoForObjectDetection
+
+    from curation.objects.backends.grounded import detect
+
+    config = config_for("grounded_sam2", checkpoints, batch=4)
+    place = runtime(config, torch)
+    expected = detect(LEFT, config.model_copy(update={"batch": 1}), place)
+    plain, sizes = GroundingDinoForObjectDetection.forward, []
+
+    def forward(self, pixel_values, *args, **kwargs):
+        sizes.append(len(pixel_values))
+        if sizes[-1] > 2:
+            raise torch.OutOfMemoryError("pretended")
+        return plain(self, pixel_values, *args, **kwargs)
+
+    monkeypatch.setattr(GroundingDinoForObjectDetection, "forward", forward)
+    found = detect(LEFT, config, place)
+    assert sizes == [4, 2, 2]
+    assert [[d.category for d in f] for f in found] == [[d.category for d in e] for e in expected]
+
+
+def test_a_batch_that_does_not_fit_is_halved_and_stays_small() -> None:
+    sizes: list[int] = []
+
+    def work(batch: list[int]) -> list[int]:
+        sizes.append(len(batch))
+        if len(batch) > 2:
+            raise torch.OutOfMemoryError("pretended")
+        return [2 * n for n in batch]
+
+    assert in_batches(list(range(7)), 8, work) == [0, 2, 4, 6, 8, 10, 12]
+    assert sizes == [7, 3, 1, 1, 1, 1, 1, 1, 1]
+
+
+def test_one_item_that_does_not_fit_says_what_to_do() -> None:
+    def work(batch: list[int]) -> list[int]:
+        raise torch.OutOfMemoryError("pretended")
+
+    with pytest.raises(MemoryError, match="use edgetam"):
+        in_batches([1, 2], 2, work, advice="use edgetam")
+
+
+def test_other_errors_are_not_taken_for_a_full_memory() -> None:
+    def work(batch: list[int]) -> list[int]:
+        raise RuntimeError("a defect")
+
+    with pytest.raises(RuntimeError, match="a defect"):
+        in_batches([1, 2], 2, work)
+
+
+@pytest.mark.parametrize(
+    ("backend", "model", "option"),
+    [
+        ("sam3", "facebook/sam3", "objects.weights"),
+        ("grounded_sam2", "IDEA-Research/grounding-dino-base", "objects.detector"),
+        ("edgetam", "IDEA-Research/grounding-dino-base", "objects.detector"),
+    ],
+)
+def test_without_weights_the_error_says_what_to_download_how_and_how_large(backend: str, model: str, option: str) -> None:
+    with pytest.raises(WeightsMissing) as error:
+        find_instances(LEFT, ObjectsConfig(backend=backend, weights="" if backend != "sam3" else "/nowhere/at/all"))
+    text = str(error.value)
+    assert f"hf download {model} --local-dir FOLDER" in text and f"--set {option}=FOLDER" in text and "GB" in text
+
+
+def test_pixels_are_squeezed_and_normalised_as_the_models_were_trained() -> None:
+    left = np.full((2, 30, 50, 3), 255, np.uint8)
+    left[1] = 0
+    pixels = video_pixels(left, 16, (0.5, 0.5, 0.5), (0.5, 0.25, 0.5), "float32")
+    assert tuple(pixels.shape) == (2, 3, 16, 16)
+    assert torch.allclose(pixels[0, 0], torch.tensor(1.0)) and torch.allclose(pixels[1, 1], torch.tensor(-2.0))
+
+
+def test_the_device_is_the_gpu_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
+    place = runtime(ObjectsConfig(backend="sam3"), torch)
+    assert (place.device, place.dtype) == ("cuda", "bfloat16")
+    assert runtime(ObjectsConfig(backend="sam3", device="cpu"), torch).dtype == "float32"
+
+
+@pytest.mark.parametrize(
+    ("text", "prompt"),
+    [("person", "person"), ("person. [SEP]", "person"), ("toy car", "toy car"), ("car person", ""), ("##son", ""), ("", "")],
+)
+def test_a_detectors_text_names_one_prompt_or_none(text: str, prompt: str) -> None:
+    assert prompt_of(text, ("person", "car", "toy car")) == prompt
+
+
+def test_no_backend_is_imported_before_it_is_chosen() -> None:
+    code = (
+        "import sys, curation.objects.find, curation.objects.backends, curation.objects.backends.refine, curation.objects.naming;"
+    )
+    code += "print([m for m in ('torch', 'transformers', 'onnxruntime') if m in sys.modules])"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
+
+
+def test_the_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(ImportError, match=r"mllm4d-data-factory\[models\]"):
+        find_instances(LEFT, ObjectsConfig(backend="sam3"))
