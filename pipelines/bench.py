@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from pipelines import bench_rows
 from pipelines.clip_task import measured
 from pipelines.ledger import Ledger
 from pipelines.local_runner import LocalRunner, Task
@@ -36,6 +37,7 @@ def parser() -> argparse.ArgumentParser:
     out.add_argument("--frames", type=int, default=40, metavar="N", help="stereo frames of 640x400 (default 40)")
     out.add_argument("--camera", default="orbit", metavar="NAME", help="how the camera moves (see pipelines.simulate)")
     out.add_argument("--seed", type=int, default=0, metavar="S", help="of the world (default 0)")
+    out.add_argument("--rows", type=int, default=1_000_000, metavar="N", help="question rows to write (default 1000000)")
     out.add_argument("--keep", type=Path, metavar="DIR", help="keep the world and the run here; a world found here is used again")
     out.add_argument("--json", action="store_true", help="print JSON instead of a table")
     return out
@@ -47,7 +49,11 @@ def main(argv: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as temporary:
         folder = arguments.keep or Path(temporary)
         found = measure(folder, arguments.frames, arguments.camera, arguments.seed)
-    print(json.dumps(found, indent=1) if arguments.json else table(found))
+    rows = bench_rows.measure(arguments.rows, workers=2)
+    if arguments.json:
+        print(json.dumps(found | {"rows": rows}, indent=1))
+    else:
+        print(table(found), bench_rows.sentences(rows), sep="\n")
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -108,4 +109,4 @@ class Fact:
     @property
     def safe(self) -> bool:
         """Whether the margin allows the fact to be asked."""
-        return bool(np.isfinite(self.margin) and self.margin >= self.threshold)
+        return math.isfinite(self.margin) and self.margin >= self.threshold

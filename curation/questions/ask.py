@@ -77,16 +77,19 @@ def _queues(facts: Sequence[Fact], names: Names, config: QuestionsConfig, draws:
     taken: dict[tuple[str, frozenset[str]], list[Fact]] = {}
     turns: dict[tuple[str, str], int] = {}
     near = config.near_frames
-    for draw, fact in sorted(zip(draws, facts, strict=True), key=lambda pair: pair[0]):
+    for n in sorted(range(len(facts)), key=draws.__getitem__):
+        fact = facts[n]
         if fact.kind not in queues or not fact.safe or not names.can_name(fact):
             continue
-        about = frozenset((fact.object_id, *fact.other_object_id.split("+")))
-        others = [f for kind in _RELATED[fact.kind] for f in taken.get((kind, about), ())]
-        if any(abs(f.frame_i - fact.frame_i) <= near and abs(f.frame_j - fact.frame_j) <= near for f in others):
-            continue
-        taken.setdefault((fact.kind, about), []).append(fact)
-        turn = turns[fact.kind, fact.label] = turns.get((fact.kind, fact.label), 0) + 1
-        queues[fact.kind].append((-turn, draw, fact))
+        about, i, j = names.about(fact), fact.frame_i, fact.frame_j
+        for kind in _RELATED[fact.kind]:
+            others = taken.get((kind, about))
+            if others and any(-near <= f.frame_i - i <= near and -near <= f.frame_j - j <= near for f in others):
+                break
+        else:
+            taken.setdefault((fact.kind, about), []).append(fact)
+            turn = turns[fact.kind, fact.label] = turns.get((fact.kind, fact.label), 0) + 1
+            queues[fact.kind].append((-turn, draws[n], fact))
     return {kind: [fact for _, _, fact in sorted(queue, key=lambda e: e[:2])] for kind, queue in queues.items() if queue}
 
 

@@ -13,6 +13,8 @@ class Names:
 
     def __init__(self, clip: dict[str, Any], words: dict[str, str], config: QuestionsConfig) -> None:
         self._words, self._marks, self._style = words, config.mark_share, config.frames
+        self._about: dict[tuple[str, str], frozenset[str]] = {}
+        self._described: dict[frozenset[str], bool] = {}
         self._last = clip["num_frames"] - 1
         times = [f"{t:.1f}" for t in clip["frame_times_s"]]
         if config.frames == "both":
@@ -27,13 +29,20 @@ class Names:
 
     def can_name(self, fact: Fact) -> bool:
         """Whether every object of the fact has words, or a mark where marks are wanted."""
-        if not fact.object_id:
-            return True
-        ids = [fact.object_id, *(other for other in fact.other_object_id.split("+") if other)]
-        return all(name in self._words for name in ids) or (self._marks > 0 and all(_marks_of(fact, len(ids))))
+        about = self.about(fact)
+        if about not in self._described:
+            self._described[about] = all(name in self._words for name in about)
+        return self._described[about] or (self._marks > 0 and all(_marks_of(fact, len(about))))
+
+    def about(self, fact: Fact) -> frozenset[str]:
+        """The objects of the fact, in no order."""
+        key = (fact.object_id, fact.other_object_id)
+        if key not in self._about:
+            self._about[key] = frozenset(filter(None, (key[0], *key[1].split("+"))))
+        return self._about[key]
 
     def question(self, fact: Fact, template: str, lead: str, draw: float) -> str:
-        """A template filled in. ``draw`` (uniform) decides between words and marks."""
+        """A template filled in, of a fact that can be named. ``draw`` (uniform) decides between words and marks."""
         objects = self._objects(fact, draw) if fact.object_id else [""]
         one, other = objects[0], objects[1] if len(objects) > 1 else ""
         i, j = fact.frame_i, fact.frame_j
@@ -57,7 +66,7 @@ class Names:
     def _objects(self, fact: Fact, draw: float) -> list[str]:
         ids = [fact.object_id, *(other for other in fact.other_object_id.split("+") if other)]
         marks = _marks_of(fact, len(ids))
-        described = all(name in self._words for name in ids)
+        described = self._described[self.about(fact)]
         if described and not (draw < self._marks and all(marks)):
             return [self._words[name] for name in ids]
         out = []

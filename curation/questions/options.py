@@ -17,7 +17,7 @@ from functools import cache
 
 import numpy as np
 
-from curation.relations.kinds import STEP
+from curation.relations.kinds import KINDS, STEP
 from schemas.config import QuestionsConfig
 
 NUMBERS = 4
@@ -112,16 +112,21 @@ _LEVEL_CYCLE = ("right", "away", "left", "towards")
 
 def label_set(kind: str, label: str, labels: tuple[str, ...], draw: float) -> tuple[str, ...]:
     """The labels offered with the true one: one of a few sets that hold it. ``select`` chooses anew, seeing the whole run."""
-    if STEP in label or kind == "object_trajectory":
-        others = _alike(label)
-        sets = tuple((label, *some) for some in itertools.combinations(others, min(_OFFERED - 1, len(others))))
-    elif len(labels) > len(LETTERS):
-        rest = [other for other in labels if other != label]
-        sets = tuple((label, *some) for some in itertools.combinations(rest, _OFFERED - 1))
-    else:
-        sets = {"camera_direction": DIRECTION_SETS, "object_camera_distance_change": CHANGE_SETS}.get(kind, (labels,))
-    fitting = [s for s in sets if label in s]
+    fitting = _fitting(kind, label, labels)
     return fitting[int(draw * len(fitting))]
+
+
+@cache
+def _fitting(kind: str, label: str, labels: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
+    """The sets that hold ``label``."""
+    if KINDS[kind].sequence:
+        others = _alike(label)
+        return tuple((label, *some) for some in itertools.combinations(others, min(_OFFERED - 1, len(others))))
+    if len(labels) > len(LETTERS):
+        rest = [other for other in labels if other != label]
+        return tuple((label, *some) for some in itertools.combinations(rest, _OFFERED - 1))
+    sets = {"camera_direction": DIRECTION_SETS, "object_camera_distance_change": CHANGE_SETS}.get(kind, (labels,))
+    return tuple(s for s in sets if label in s)
 
 
 @cache
