@@ -51,10 +51,9 @@ def find_moving_objects(
     found = [t for t in tracks if t is not None and mask_share(t) >= GATES.frame_share and _points(t) >= GATES.points]
     found = link(found, frames, path)
     if config.backend != "motion" and found:
-        from curation.objects.backends import find_instances
-        from curation.objects.backends.refine import refine
+        from curation.objects.backends import refined
 
-        found = refine(found, frames, find_instances(frames.left, config, prompts), path)
+        found = refined(found, frames, path, config, prompts)
     found.sort(key=lambda t: -mask_share(t))
     return [replace(t, object_id=f"obj_{i + 1}") for i, t in enumerate(found[: config.max_objects])]
 

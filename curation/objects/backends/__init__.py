@@ -10,8 +10,10 @@ from importlib import import_module
 from jaxtyping import UInt8
 
 from curation.objects.backends.instances import Instance
-from schemas.camera import Array
+from schemas.camera import Array, CameraPath
+from schemas.clip import ClipFrames
 from schemas.config import ObjectsConfig
+from schemas.track import ObjectTrack
 
 MODULES = {
     "onnx": "curation.objects.backends.onnx",
@@ -43,4 +45,16 @@ def find_instances(left: UInt8[Array, "t h w 3"], config: ObjectsConfig, prompts
     return found
 
 
-__all__ = ["MODULES", "Instance", "find_instances"]
+def refined(
+    objects: list[ObjectTrack], frames: ClipFrames, path: CameraPath, config: ObjectsConfig, prompts: tuple[str, ...] = ()
+) -> list[ObjectTrack]:
+    """The objects of geometry after the chosen model has looked at the clip; see ``refine.refine``."""
+    from curation.objects.backends.points import point_finder
+    from curation.objects.backends.refine import refine
+
+    instances = find_instances(frames.left, config, prompts)
+    finder = point_finder(frames.left, config) if config.points == "cotracker" and instances else None
+    return refine(objects, frames, instances, path, finder)
+
+
+__all__ = ["MODULES", "Instance", "find_instances", "refined"]

@@ -17,6 +17,7 @@ from curation.objects.backends.bodies import join, split, stands_on
 from curation.objects.backends.classes import plausible_size
 from curation.objects.backends.instances import Instance, box_region
 from curation.objects.backends.outline import from_box, from_mask
+from curation.objects.backends.points import Finder
 from curation.objects.backends.register import Views
 from curation.objects.masks import decode, encode
 from schemas.camera import Array, CameraPath
@@ -29,7 +30,11 @@ LEAST_VISIBLE = 8
 
 
 def refine(
-    objects: Sequence[ObjectTrack], frames: ClipFrames, instances: Sequence[Instance], path: CameraPath
+    objects: Sequence[ObjectTrack],
+    frames: ClipFrames,
+    instances: Sequence[Instance],
+    path: CameraPath,
+    finder: Finder | None = None,
 ) -> list[ObjectTrack]:
     """Objects with names, sharper outlines, one per body.
 
@@ -38,6 +43,7 @@ def refine(
         frames: of a stereo clip.
         instances: what a model saw in its left frames, moving or not.
         path: camera path of the frames.
+        finder: learned point tracker that measures how parts move, and that bodies stand; None: optical flow.
 
     Returns:
         The objects, largest first, numbered anew. ``stats`` tells what was done: ``category`` (a noun of the model),
@@ -45,7 +51,7 @@ def refine(
     """
     if not objects or not instances:
         return list(objects)
-    views = Views(frames, path)
+    views = Views(frames, path, finder)
     parts: list[ObjectTrack] = []
     shares = overlap(objects, instances)
     for o, track in enumerate(objects):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -38,6 +39,13 @@ class Views:
 
     frames: ClipFrames
     path: CameraPath
+    finder: Callable[[int, int, Array, Array], tuple[Array, Array]] | None = None  # a learned tracker; None: optical flow
+
+    def find(self, a: int, b: int, points: Float[Array, "n 2"], guess: Float[Array, "n 2"]) -> Float[Array, "n 2"]:
+        """Where pixels of frame a are in frame b; NaN where they are not found. Lucas-Kanade has the last word on sub-pixels."""
+        rough = guess if self.finder is None else self.finder(a, b, points, guess)[0]
+        found, _ = track(self.left[a], self.left[b], points, rough, window_px=_WINDOW_PX, levels=2 if self.finder is None else 0)
+        return found if self.finder is None else np.where(np.isfinite(rough), found, np.nan)
 
     @cached_property
     def left(self) -> UInt8[Array, "t h w"]:
@@ -87,7 +95,7 @@ def measure_shift(views: Views, a: int, b: int, points_a: Float[Array, "m 3"], p
     if len(use) < 6:
         return None
     at_a, at_b = at_a[use], at_b[use]
-    found, _ = track(views.left[a], views.left[b], at_a[:, :2], at_b[:, :2], window_px=_WINDOW_PX, levels=2)
+    found = views.find(a, b, at_a[:, :2], at_b[:, :2])
     offset = views.path.disparity_offset_px
     here, _ = match_right(views.left[a], views.right[a], at_a[:, :2], at_a[:, 2] - offset, window_px=_WINDOW_PX)
     there, _ = match_right(views.left[b], views.right[b], found, at_b[:, 2] - offset, window_px=_WINDOW_PX)

@@ -12,7 +12,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-import openai
 from jaxtyping import UInt8
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
@@ -24,7 +23,6 @@ _MAX_SIDE_PX = 768
 _MAX_REPLY = 20_000  # characters; a longer reply is no answer to what was asked
 _MAX_TOKENS = 700
 _FENCE = re.compile(r"```(?:json)?\s*(.*?)```", re.DOTALL)
-_AGAIN = (openai.APIConnectionError, openai.RateLimitError, openai.InternalServerError)
 
 
 class NoAnswer(Exception):
@@ -37,7 +35,11 @@ class Endpoint:
     def __init__(self, config: NamingConfig) -> None:
         if not config.model:
             raise ValueError("naming.endpoint is set: say which model it serves (--set naming.model=NAME)")
+        import openai  # takes a second, which clips without an endpoint need not pay
+
         self.config = config
+        self._failure = openai.OpenAIError
+        self._again = (openai.APIConnectionError, openai.RateLimitError, openai.InternalServerError)
         self._key = os.environ.get(config.key_variable, "")
         # Local servers want no key, but the client insists on one.
         self._client = openai.OpenAI(
@@ -60,12 +62,12 @@ class Endpoint:
             for attempt in Retrying(
                 stop=stop_after_attempt(self.config.attempts),
                 wait=wait_random_exponential(multiplier=0.2, max=10),
-                retry=retry_if_exception_type((*_AGAIN, NoAnswer)),
+                retry=retry_if_exception_type((*self._again, NoAnswer)),
                 reraise=True,
             ):
                 with attempt:
                     return self._once(content)
-        except openai.OpenAIError as error:
+        except self._failure as error:
             raise NoAnswer(self._clean(f"{type(error).__name__}: {error}")) from None
         except NoAnswer as error:
             raise NoAnswer(self._clean(str(error))) from None

@@ -1,0 +1,111 @@
+"""A learned point tracker (CoTracker 3, Karaev et al. 2024) in place of optical flow, for the points inside an object's mask.
+
+It sees a stretch of video and not two pictures, so it holds on to points through blur, large motion and short occlusions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+
+from curation.geometry import from_opencv, to_opencv
+from curation.objects.backends.runtime import Runtime, in_batches, runtime
+from curation.objects.backends.weights import WeightsMissing
+from schemas.camera import Array
+from schemas.config import ObjectsConfig
+
+REPOSITORY = "facebookresearch/co-tracker"
+MODEL = "cotracker3_offline"
+_SIDE_PX = 512  # longer side of what the tracker sees
+_LEAST_FRAMES = 8  # shorter stretches are extended
+_AT_ONCE = 512
+_VISIBLE = 0.6
+_ADVICE = (
+    f"Download it where there is a network: `git clone https://github.com/{REPOSITORY}` and its checkpoint "
+    "scaled_offline.pth (about 100 MB; CC BY-NC 4.0) into the clone's checkpoints/ folder, copy the clone here and give "
+    "--set objects.points_weights=FOLDER. objects.points=flow does without."
+)
+
+Finder = Callable[[int, int, Float[Array, "n 2"], Float[Array, "n 2"]], tuple[Float[Array, "n 2"], Bool[Array, "n"]]]
+"""(frame a, frame b, pixels in a, guesses in b) -> pixels in b (NaN where lost) and whether they were found."""
+
+
+@lru_cache(maxsize=1)
+def _load(folder: str, place: Runtime) -> Any:
+    try:
+        import torch
+    except ImportError as error:
+        raise ImportError("objects.points=cotracker needs torch: pip install 'mllm4d-data-factory[models]'") from error
+    try:
+        if folder:
+            checkpoint = Path(folder) / "checkpoints" / "scaled_offline.pth"
+            model = torch.hub.load(folder, MODEL, source="local", pretrained=False)
+            if checkpoint.is_file():
+                inner = getattr(model, "model", model)
+                inner.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True))
+            else:
+                raise FileNotFoundError(f"no {checkpoint}")
+        else:
+            model = torch.hub.load(REPOSITORY, MODEL, trust_repo=True)
+    except (OSError, RuntimeError, ValueError) as error:
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        raise WeightsMissing(f"objects.points=cotracker: the tracker could not be loaded ({first}). {_ADVICE}") from None
+    return model.to(place.device).eval()
+
+
+def point_finder(left: UInt8[Array, "t h w 3"], config: ObjectsConfig) -> Finder:
+    """A function that finds points of one frame in another, by the tracker's view of all frames between them.
+
+    Args:
+        left: (T, H, W, 3) RGB frames.
+        config: ``points_weights`` (a clone of the tracker's repository; empty loads it from the hub), ``device``.
+
+    Raises:
+        WeightsMissing: the tracker is not here.
+    """
+    import torch
+
+    place = runtime(config, torch)
+    model = _load(config.points_weights, place)
+    height, width = left.shape[1:3]
+    scale = min(1.0, _SIDE_PX / max(height, width))
+    small = [cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) for image in left]
+    ratio = np.array([small[0].shape[1] / width, small[0].shape[0] / height])
+
+    def find(a: int, b: int, points: Array, guess: Array) -> tuple[Array, Array]:
+        if len(points) == 0:
+            return np.zeros((0, 2)), np.zeros(0, bool)
+        order = _stretch(a, b, len(left))
+        video = torch.from_numpy(np.stack([small[t] for t in order])).permute(0, 3, 1, 2)[None].float().to(place.device)
+        at = to_opencv(np.asarray(points, float) * ratio)
+
+        def look(rows: Any) -> list[tuple[Array, float]]:
+            queries = torch.tensor(np.column_stack([np.full(len(rows), order.index(a)), np.stack(rows)]), dtype=torch.float32)
+            with torch.inference_mode():
+                tracks, visible = model(video, queries=queries[None].to(place.device))[:2]
+            there = order.index(b)
+            seen = visible[0, there].reshape(len(rows)).float().cpu().tolist()
+            return list(zip(tracks[0, there].float().cpu().numpy(), seen, strict=True))
+
+        found = in_batches(list(at), _AT_ONCE, look, advice="objects.points=flow needs no such memory.")
+        places = from_opencv(np.stack([place for place, _ in found]).astype(float)) / ratio
+        good = np.array([seen > _VISIBLE for _, seen in found])
+        good &= (places > 1).all(1) & (places[:, 0] < width - 1) & (places[:, 1] < height - 1)
+        places[~good] = np.nan
+        return places, good
+
+    return find
+
+
+def _stretch(a: int, b: int, total: int) -> list[int]:
+    """The frames from a to b in order of time, extended at both ends to what the tracker wants at least."""
+    low, high = min(a, b), max(a, b)
+    while high - low + 1 < min(_LEAST_FRAMES, total):
+        low, high = max(low - 1, 0), min(high + 1, total - 1)
+    return list(range(low, high + 1))
