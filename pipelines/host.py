@@ -9,9 +9,11 @@ parent ended in whatever way, the running child is killed and the host ends.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import os
+import resource
 import select
 import signal
 import sys
@@ -19,6 +21,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import IO, Any
 
 LOG_TAIL_BYTES = 6000
@@ -59,53 +62,117 @@ def preload(name: str) -> None:
         sys.modules["cv2"].setNumThreads(1)
 
 
+@dataclass
+class _Child:
+    """A running child: its process, where its events come from, what it prints, and (if it stays) where tasks go."""
+
+    pid: int
+    exited: int
+    reader: int
+    log: IO[bytes]
+    tasks: int = -1
+
+    def close(self) -> None:
+        """Let go of the handles of a child that has ended."""
+        for handle in (self.exited, self.reader, self.tasks):
+            if handle >= 0:
+                os.close(handle)
+        self.log.close()
+
+
+_resident: _Child | None = None  # the one child that stays; it keeps the models that it loaded
+
+
 def serve(request: dict[str, Any], requests: int) -> dict[str, Any] | None:
-    """Run one task in a child and describe how it ended; None when the parent went away meanwhile."""
+    """Run one task in a child and describe how it ended; None when the parent went away meanwhile.
+
+    A ``resident`` task runs in the child of the resident tasks before it, where models are loaded already. That child ends
+    with the first task that fails in any way, so that nothing carries over from it.
+    """
+    global _resident
     started = time.monotonic()
-    with tempfile.TemporaryFile() as log:
-        reader, writer = os.pipe()
-        child = os.fork()
-        if child == 0:
-            _child(request, writer, log)  # never returns
-        os.close(writer)
-        os.set_blocking(reader, False)
-        exited = os.pidfd_open(child)
-        deadline = started + float(request["timeout_s"])
-        events, timed_out, orphaned, done = b"", False, False, False
-        poller = select.poll()
-        for handle in (reader, exited, requests):
-            poller.register(handle, select.POLLIN | select.POLLHUP)
-        while not (done or timed_out or orphaned):
-            ready = poller.poll(max(0.0, deadline - time.monotonic()) * 1000)
-            timed_out = not ready
-            for handle, _ in ready:
-                if handle == reader:
-                    chunk = _read(reader)
-                    events += chunk
-                    if not chunk:
-                        poller.unregister(reader)
-                elif handle == exited:
-                    done = True
-                else:
-                    orphaned = True
-        _kill_group(child)
-        _, status, usage = os.wait4(child, 0)
-        events += _read(reader)
-        os.close(reader)
-        os.close(exited)
-        if orphaned:
-            return None
-        log.seek(max(0, log.seek(0, os.SEEK_END) - LOG_TAIL_BYTES))
-        return {
-            "id": request["id"],
-            "events": [json.loads(line) for line in events.decode().splitlines() if line.endswith("}")],
-            "timed_out": timed_out,
-            "exit": os.waitstatus_to_exitcode(status),
-            "seconds": time.monotonic() - started,
-            "cpu_s": usage.ru_utime + usage.ru_stime,
-            "peak_mb": usage.ru_maxrss / 1024,
-            "log": log.read().decode(errors="replace"),
-        }
+    resident = bool(request.get("resident"))
+    if _resident and _ended_by_itself(_resident):  # the kernel may have ended it, to have its memory
+        os.wait4(_resident.pid, 0)
+        _resident.close()
+        _resident = None
+    child = _resident if resident and _resident else _start(request, stays=resident)
+    kept, _resident = (None, None) if resident else (_resident, None)
+    printed = child.log.seek(0, os.SEEK_END)
+    if resident:
+        with contextlib.suppress(BrokenPipeError):  # it ended this very moment: the loop below finds out
+            _send(child.tasks, request)
+    os.set_blocking(child.reader, False)
+    deadline = started + float(request["timeout_s"])
+    events, timed_out, orphaned, done, ended = b"", False, False, False, False
+    poller = select.poll()
+    for handle in (child.reader, child.exited, requests):
+        poller.register(handle, select.POLLIN | select.POLLHUP)
+    while not (done or timed_out or orphaned or ended):
+        ready = poller.poll(max(0.0, deadline - time.monotonic()) * 1000)
+        timed_out = not ready
+        for handle, _ in ready:
+            if handle == child.reader:
+                chunk = _read(child.reader)
+                events += chunk
+                ended = resident and events.endswith(b"}\n") and _last(events).get("end") is not None
+                if not chunk:
+                    poller.unregister(child.reader)
+            elif handle == child.exited:
+                done = True
+            else:
+                orphaned = True
+    status, cost = 0, _last(events).get("end") or {}
+    if ended and cost["clean"] and not orphaned:
+        _resident = child
+    else:
+        _kill_group(child.pid)
+        _, status, usage = os.wait4(child.pid, 0)
+        events += _read(child.reader)
+        cost = cost or {"cpu_s": usage.ru_utime + usage.ru_stime, "peak_mb": usage.ru_maxrss / 1024}
+    if orphaned:
+        return None
+    child.log.seek(max(printed, child.log.seek(0, os.SEEK_END) - LOG_TAIL_BYTES))
+    reply = {
+        "id": request["id"],
+        "events": [json.loads(line) for line in events.decode().splitlines() if line.endswith("}")],
+        "timed_out": timed_out,
+        "exit": 0 if ended else os.waitstatus_to_exitcode(status),
+        "seconds": time.monotonic() - started,
+        "cpu_s": cost["cpu_s"],
+        "peak_mb": cost["peak_mb"],
+        "log": child.log.read().decode(errors="replace"),
+    }
+    if _resident is None:
+        child.close()
+        _resident = kept
+    return reply
+
+
+def _ended_by_itself(child: _Child) -> bool:
+    return bool(select.select([child.exited], [], [], 0)[0])
+
+
+def _last(events: bytes) -> dict[str, Any]:
+    """The last whole event."""
+    lines = [line for line in events.splitlines() if line.endswith(b"}")]
+    event: dict[str, Any] = json.loads(lines[-1]) if lines else {}
+    return event
+
+
+def _start(request: dict[str, Any], *, stays: bool) -> _Child:
+    log = tempfile.TemporaryFile()  # noqa: SIM115 (it is closed with the child)
+    reader, writer = os.pipe()
+    tasks, gives = os.pipe() if stays else (-1, -1)
+    pid = os.fork()
+    if pid == 0:
+        if stays:
+            os.close(gives)
+        _child(request, writer, log, tasks)  # never returns
+    os.close(writer)
+    if stays:
+        os.close(tasks)
+    return _Child(pid, os.pidfd_open(pid), reader, log, gives)
 
 
 def _read(handle: int) -> bytes:
@@ -130,8 +197,11 @@ def _kill_group(child: int) -> None:
             continue
 
 
-def _child(request: dict[str, Any], writer: int, log: IO[bytes]) -> None:
-    """The child's whole life. By ``writer`` leave ``{"begin": stage}``, and last ``{"result": ...}`` or ``{"error": ...}``."""
+def _child(request: dict[str, Any], writer: int, log: IO[bytes], tasks: int) -> None:
+    """The child's whole life. By ``writer`` leave ``{"begin": stage}``, and last ``{"result": ...}`` or ``{"error": ...}``.
+
+    With ``tasks`` (a handle that requests come from) it does one after another, and leaves ``{"end": cost}`` behind each.
+    """
     code = 1
     try:
         os.setsid()
@@ -144,16 +214,41 @@ def _child(request: dict[str, Any], writer: int, log: IO[bytes]) -> None:
         faulthandler.enable()
         _limit(float(request["memory_gb"]))
         emit = _emitter(writer)
-        try:
-            emit({"result": resolve(request["call"])(request["payload"], lambda stage: emit({"begin": stage}))})
+        if tasks < 0:
+            code = int(not _perform(request, emit))
+        else:
+            with os.fdopen(tasks, "rb") as stream:
+                for line in stream:
+                    before = _cpu_s()
+                    clean = _perform(json.loads(line), emit)
+                    emit({"end": {"clean": clean, "cpu_s": _cpu_s() - before, "peak_mb": _peak_mb()}})
             code = 0
-        except BaseException as error:
-            traceback.print_exc()
-            emit({"error": {"kind": type(error).__name__, "message": str(error)[:2000]}})
-        sys.stdout.flush()
-        sys.stderr.flush()
     finally:
         os._exit(code)  # no clean-up of what the host still uses
+
+
+def _perform(request: dict[str, Any], emit: Callable[[dict[str, Any]], None]) -> bool:
+    """Do one task; whether nothing of it need be feared by the next one."""
+    try:
+        result = resolve(request["call"])(request["payload"], lambda stage: emit({"begin": stage}))
+        emit({"result": result})
+        return not (isinstance(result, dict) and result.get("outcome") == "failed")
+    except BaseException as error:
+        traceback.print_exc()
+        emit({"error": {"kind": type(error).__name__, "message": str(error)[:2000]}})
+        return False
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+
+
+def _cpu_s() -> float:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
+
+
+def _peak_mb() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def _emitter(writer: int) -> Callable[[dict[str, Any]], None]:
@@ -171,8 +266,6 @@ def _send(handle: int, value: dict[str, Any]) -> None:
 
 def _limit(memory_gb: float) -> None:
     """Cap what the child may allocate (a MemoryError in it), and make it the first the kernel ends when memory is short."""
-    import resource
-
     if memory_gb > 0:
         limit = int(memory_gb * 2**30)
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))

@@ -26,23 +26,48 @@ _START_S = 600.0  # imports take seconds, minutes from a cold network disk
 
 
 @dataclass(frozen=True)
+class Leg:
+    """Stages of a clip that one kind of worker does.
+
+    Attributes:
+        stages: names, in order.
+        cpus, gpus: what the worker reserves on a cluster.
+        model: the option that asks for a model which is worth keeping between clips; "" for plain work.
+    """
+
+    stages: tuple[str, ...]
+    cpus: float = 1.0
+    gpus: float = 0.0
+    model: str = ""
+
+
+@dataclass(frozen=True)
 class Task:
-    """One unit of work. ``call`` names ``module:function``; it is called with ``payload`` (JSON) and a ``begin(stage)``."""
+    """One unit of work. ``call`` names ``module:function``; it is called with its payload (JSON) and a ``begin(stage)``.
+
+    Attributes:
+        payload: what is the task's own; ``shared`` is the rest, one object for all tasks of a run.
+        legs: how its stages divide among kinds of workers, the same for all tasks of a run; empty for a task without stages.
+    """
 
     id: str
     call: str
     payload: dict[str, Any]
     timeout_s: float
     memory_gb: float = 0.0
+    shared: dict[str, Any] = field(default_factory=dict)
+    legs: tuple[Leg, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The request that a worker host reads."""
+        due = set(self.payload.get("stages", ()))
         return {
             "id": self.id,
             "call": self.call,
-            "payload": self.payload,
+            "payload": {**self.shared, **self.payload},
             "timeout_s": self.timeout_s,
             "memory_gb": self.memory_gb,
+            "resident": any(leg.model and due & set(leg.stages) for leg in self.legs),
         }
 
 
@@ -182,22 +207,30 @@ class LocalRunner:
         self._hosts: list[Host] = []
 
     def run(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, Reply]]:
-        """Yield every task with its reply. Leaving the loop early, Ctrl-C included, ends the hosts."""
-        todo: queue.SimpleQueue[Task] = queue.SimpleQueue()
-        done: queue.SimpleQueue[tuple[Task, Reply]] = queue.SimpleQueue()
-        for task in tasks:
-            todo.put(task)
-        total = todo.qsize()
-        while len(self._hosts) < min(self.workers, total):
-            self._hosts.append(Host(self._preload))
+        """Yield every task with its reply. Leaving the loop early, Ctrl-C included, ends the hosts.
+
+        Tasks are taken from the iterable when a worker is free, so that they need not all exist at once.
+        """
+        feed = _Feed(tasks)
+        done: queue.SimpleQueue[tuple[Task, Reply] | None] = queue.SimpleQueue()
         stop = threading.Event()
-        threads = [threading.Thread(target=_work, args=(host, todo, done, stop), daemon=True) for host in self._hosts]
+        threads: list[threading.Thread] = []
         finished = False
         try:
-            for thread in threads:
-                thread.start()
-            for _ in range(total):
-                yield done.get()
+            while len(threads) < self.workers and feed.more():
+                if len(self._hosts) <= len(threads):
+                    self._hosts.append(Host(self._preload))
+                host = self._hosts[len(threads)]
+                threads.append(threading.Thread(target=_work, args=(host, feed, done, stop), daemon=True))
+                threads[-1].start()
+            working = len(threads)
+            while working:
+                reply = done.get()
+                if reply is None:
+                    working -= 1
+                else:
+                    yield reply
+            feed.check()
             finished = True
         finally:
             stop.set()
@@ -213,10 +246,43 @@ class LocalRunner:
             host.close()
 
 
-def _work(host: Host, todo: queue.SimpleQueue[Task], done: queue.SimpleQueue[tuple[Task, Reply]], stop: threading.Event) -> None:
-    while not stop.is_set():
-        try:
-            task = todo.get_nowait()
-        except queue.Empty:
-            return
-        done.put((task, host.run(task)))
+class _Feed:
+    """Tasks for several threads, one ahead."""
+
+    def __init__(self, tasks: Iterable[Task]) -> None:
+        self._tasks, self._lock = iter(tasks), threading.Lock()
+        self._ahead: list[Task] = []
+        self._error: BaseException | None = None
+
+    def more(self) -> bool:
+        """Whether there is another task."""
+        with self._lock:
+            if not self._ahead and self._error is None:
+                try:
+                    self._ahead = [next(self._tasks)]
+                except StopIteration:
+                    self._ahead = []
+                except Exception as error:  # in whoever makes the tasks; told in ``check``
+                    self._error = error
+            return bool(self._ahead)
+
+    def take(self) -> Task | None:
+        """The next task, None after the last."""
+        while self.more():
+            with self._lock:
+                if self._ahead:
+                    return self._ahead.pop()
+        return None
+
+    def check(self) -> None:
+        """Raise what went wrong while tasks were made."""
+        if self._error:
+            raise self._error
+
+
+def _work(host: Host, feed: _Feed, done: queue.SimpleQueue[tuple[Task, Reply] | None], stop: threading.Event) -> None:
+    try:
+        while not stop.is_set() and (task := feed.take()) is not None:
+            done.put((task, host.run(task)))
+    finally:
+        done.put(None)

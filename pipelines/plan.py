@@ -18,7 +18,7 @@ from pipelines.ledger import Ledger, Record, fingerprint
 from pipelines.local_runner import Reply, Task
 from pipelines.masking import environment_secrets, scrub
 from pipelines.mirror import Mirror
-from pipelines.stages import Stage, fingerprints
+from pipelines.stages import Stage, fingerprints, legs_of
 from schemas import run_folder
 from schemas.clip import ClipSpec, Source
 from schemas.config import Config
@@ -112,20 +112,15 @@ def _scan_store(
     losses = [Loss(name, "rejected", reason, detail) for name, reason, detail in refused]
     keys = {item.name: fingerprint("scan", uri, item.name) for item in found}
     prints = {keys[item.name]: fingerprint(item.state, how) for item in found}
-    tasks = []
+    tasks, shared = [], job.payload
     for item in found:
         key = keys[item.name]
         record = ledger.read("scan", key)
         if record is None or record.fingerprint != prints[key] or again(record, job.config, retry_failed):
             about = {"source": {"name": item.name}, "input": uri, "candidate": dataclasses.asdict(item), "how": how}
-            payload = {**job.payload, **about, "key": key, "fingerprint": prints[key]}
-            tasks.append(_planning_task(job, key, "look_at_candidate", payload))
-    for task, reply in runner.run(tasks) if tasks else ():
-        adopt_reply(job, task.id, ("scan",), reply)
-        if reply.failed:
-            record_failure(ledger, "scan", task.id, prints[task.id], reply)
-        if watch:
-            watch(task, reply, len(tasks))
+            payload = {**about, "key": key, "fingerprint": prints[key]}
+            tasks.append(_planning_task(job, key, "look_at_candidate", payload, shared))
+    _carry_out(job, runner, "scan", tasks, prints, watch)
     sources, by_hash = list[Source](), dict[str, str]()
     for item in found:
         record = ledger.read("scan", keys[item.name])
@@ -143,9 +138,24 @@ def _scan_store(
     return sources, losses
 
 
-def _planning_task(job: Job, key: str, call: str, payload: dict[str, Any]) -> Task:
+def _carry_out(job: Job, runner: Runner, stage: str, tasks: list[Task], prints: dict[str, str], watch: Watch | None) -> None:
+    """Run planning tasks; each ends in a record. What was lost with its worker is tried once more."""
+    ledger = Ledger(job.output)
+    for _ in range(2):
+        lost = []
+        for task, reply in runner.run(tasks) if tasks else ():
+            adopt_reply(job, task.id, (stage,), reply)
+            if reply.failed:
+                record = record_failure(ledger, stage, task.id, prints[task.id], reply)
+                lost += [task] if record.reason == LOST and again(record, job.config, False) else []
+            if watch:
+                watch(task, reply, len(tasks))
+        tasks = lost
+
+
+def _planning_task(job: Job, key: str, call: str, payload: dict[str, Any], shared: dict[str, Any]) -> Task:
     run = job.config.run
-    return Task(key, f"pipelines.clip_task:{call}", payload, run.plan_timeout_s, run.clip_memory_gb)
+    return Task(key, f"pipelines.clip_task:{call}", payload, run.plan_timeout_s, run.clip_memory_gb, shared)
 
 
 def adopt_reply(job: Job, item_id: str, stages: Iterable[str], reply: Reply) -> None:
@@ -208,18 +218,16 @@ def make_plan(job: Job, runner: Runner, *, retry_failed: bool, watch: Watch | No
     how = importlib.import_module(job.line).plan_print(config)
     keyed = {source_key(source): source for source in sources}
     prints = {key: fingerprint(key, how) for key in keyed}
-    tasks = []
+    tasks, shared = [], job.payload
     for key, source in keyed.items():
         record = ledger.read("source", key)
         if record is None or record.fingerprint != prints[key] or again(record, config, retry_failed):
-            payload = {**job.payload, "source": dataclasses.asdict(source), "key": key, "fingerprint": prints[key]}
-            tasks.append(_planning_task(job, key, "plan_source", payload))
-    for task, reply in runner.run(tasks) if tasks else ():
-        adopt_reply(job, task.id, ("source",), reply)
-        if reply.failed:
-            record_failure(ledger, "source", task.id, prints[task.id], reply)
-        if watch:
-            watch(task, reply, len(tasks))
+            payload = {"source": dataclasses.asdict(source), "key": key, "fingerprint": prints[key]}
+            tasks.append(_planning_task(job, key, "plan_source", payload, shared))
+    _carry_out(job, runner, "source", tasks, prints, watch)
+    from curation.shards.exclusion import match, read_list
+
+    listed = read_list(Path(config.shards.exclude)) if config.shards.exclude else []
     clips: dict[str, ClipSpec] = {}
     for key, source in keyed.items():
         record = ledger.read("source", key)
@@ -228,11 +236,19 @@ def make_plan(job: Job, runner: Runner, *, retry_failed: bool, watch: Watch | No
         if record.outcome != "ok":
             losses.append(Loss(source.name, record.outcome, record.reason, record.message, record.attempts))
             continue
+        if why := match(source.name, likeness_of(record), listed):
+            losses.append(Loss(source.name, "rejected", "evaluation_video", f"{why}, so it is kept out (shards.exclude)"))
+            continue
         losses += [Loss(name, "rejected", reason, detail) for name, reason, detail in record.stats["refused"]]
         for start, end, start_s, end_s, options in record.stats["clips"]:
             spec = ClipSpec(source, start, end, start_s, end_s, options)
             clips.setdefault(spec.clip_id, spec)
     return Plan(len(sources), [clips[clip_id] for clip_id in sorted(clips)], losses)
+
+
+def likeness_of(record: Record | None) -> tuple[int, ...]:
+    """What a source looks like, from its record."""
+    return tuple(int(digits, 16) for digits in record.stats.get("likeness", ())) if record else ()
 
 
 def again(record: Record, config: Config, retry_failed: bool) -> bool:
@@ -281,12 +297,14 @@ def work_of(job: Job, spec: ClipSpec, stages: tuple[Stage, ...], *, selection: s
     return Work(spec, names[position + (last.outcome == "ok") :], last, prints, selection or "")
 
 
-def clip_task(job: Job, work: Work) -> Task:
-    """The task that does a clip's work."""
-    run = job.config.run
-    payload = {**job.payload, "spec": work.spec.to_json(), "stages": list(work.needs), "selection": work.selection}
-    payload["prints"] = {name: work.prints[name] for name in work.needs}
-    return Task(work.spec.clip_id, "pipelines.clip_task:run_clip", payload, run.clip_timeout_s, run.clip_memory_gb)
+def clip_tasks(job: Job, works: Iterable[Work], stages: tuple[Stage, ...]) -> Iterator[Task]:
+    """The tasks that do the clips' work, made one by one."""
+    run, shared, legs = job.config.run, job.payload, legs_of(stages, job.config)
+    for work in works:
+        payload = {"spec": work.spec.to_json(), "stages": list(work.needs), "selection": work.selection}
+        payload["prints"] = {name: work.prints[name] for name in work.needs}
+        call = "pipelines.clip_task:run_clip"
+        yield Task(work.spec.clip_id, call, payload, run.clip_timeout_s, run.clip_memory_gb, shared, legs)
 
 
 def record_lost_clip(job: Job, work: Work, stages: tuple[Stage, ...], reply: Reply) -> Record:

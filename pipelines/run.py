@@ -8,6 +8,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,12 @@ from pipelines.ledger import Ledger, Lock, fingerprint
 from pipelines.local_runner import LocalRunner, Reply, Task
 from pipelines.masking import environment_secrets, masked, scrub, secrets_of
 from pipelines.mirror import Mirror
-from pipelines.pack import PACK_VERSION, Kept, publish_clips, select_questions, write_quarantine
-from pipelines.plan import Job, Plan, Runner, Work, adopt_reply, clip_task, make_plan, record_lost_clip, work_of
+from pipelines.pack import PACK_VERSION, Kept, publish_clips, select_questions, training_folders, write_quarantine
+from pipelines.plan import LOST, Job, Plan, Runner, Work, adopt_reply, again, clip_tasks, make_plan, record_lost_clip, work_of
 from pipelines.progress import Progress
-from pipelines.stages import Stage, code_print
+from pipelines.rewriting import REPLIES, Asker, Rewritten, asker_of, rewrite
+from pipelines.rewriting import summary as rewriting_summary
+from pipelines.stages import Stage, code_print, legs_of
 from pipelines.storage import Store, StoreError, is_uri
 from pipelines.summary import loss_counts, stage_counts, surroundings, text
 from pipelines.training.record import training_records
@@ -111,6 +114,8 @@ class _Run:
         self.secrets = secrets_of(job.config.model_dump(mode="json")) | environment_secrets()
         self.command = [scrub(word, self.secrets) for word in command]
         self.started = time.time()
+        self.asker = _asker(job.config)
+        self.rewriting: dict[str, Any] | None = None
         self.worked = 0
 
     def carry_out(self, *, dry_run: bool) -> int:
@@ -144,7 +149,8 @@ class _Run:
             self.clips(runner, "clips", [work_of(self.job, spec, self.stages) for spec in plan.clips])
             kept = self.select(plan)
             reasoned = self.reason(runner, kept)
-            published, wrote = publish_clips(self.job, self.run_id(plan), kept, reasoned)
+            rewritten = self.rewrite(kept, reasoned)
+            published, wrote = publish_clips(self.job, self.run_id(plan), kept, reasoned, rewritten)
             if not wrote and not self.worked and (done := self.finished_before(plan)):
                 print(f"{text({**done, 'output': self.job.place})}\n  nothing was left to do")
                 return int(done["exit_status"])
@@ -165,7 +171,7 @@ class _Run:
             from pipelines.ray_runner import RayRunner, ResourcesMissing
 
             try:
-                runner: Runner = RayRunner(config, preload)
+                runner: Runner = RayRunner(config, preload, legs_of(self.stages, self.job.config))
                 return runner
             except ResourcesMissing as error:
                 raise Refused(str(error)) from error
@@ -223,19 +229,30 @@ class _Run:
         self.job.sync()
 
     def clips(self, runner: Runner, title: str, works: Sequence[Work]) -> None:
-        """Do the work that is due, clip by clip."""
+        """Do the work that is due, clip by clip; what was lost with its worker is tried once more."""
         due = {w.spec.clip_id: w for w in works if w.due(self.job.config, retry_failed=self.retry_failed)}
         if not due:
             return
         self.begin()
+        self.round(runner, title, due)
+        works = [work_of(self.job, w.spec, self.stages, selection=w.selection or None) for w in due.values()]
+        lost = {w.spec.clip_id: w for w in works if w.last and w.last.reason == LOST and again(w.last, self.job.config, False)}
+        if lost:
+            print(f"{len(lost)} were lost with their workers; trying them again", flush=True)
+            self.round(runner, title, lost)
+
+    def round(self, runner: Runner, title: str, due: dict[str, Work]) -> None:
+        """Run the clips that are due, and see that each ends in a record."""
+        behind = next(iter(due.values())).selection != ""
+        phase = tuple(stage for stage in self.stages if stage.after_selection == behind)
+        order = [stage.name for stage in self.stages]
         with Progress(title, len(due)) as progress:
-            for task, reply in runner.run([clip_task(self.job, work) for work in due.values()]):
+            for task, reply in runner.run(clip_tasks(self.job, due.values(), phase)):
                 self.worked += 1
-                order = [stage.name for stage in self.stages]
                 adopt_reply(self.job, task.id, order[order.index(due[task.id].needs[0]) :], reply)
                 if reply.failed:
                     safe = scrub(reply.failed.message, self.secrets)
-                    reply = Reply(**{**vars(reply), "failed": type(reply.failed)(reply.failed.kind, safe)})
+                    reply = replace(reply, failed=Failed(reply.failed.kind, safe))
                     record_lost_clip(self.job, due[task.id], self.stages, reply)
                 outcome, words = _words(reply)
                 spec = due[task.id].spec
@@ -271,6 +288,16 @@ class _Run:
         self.clips(runner, "reasoning", [work_of(self.job, k.spec, self.stages, selection=k.digest) for k in training])
         works = [work_of(self.job, k.spec, self.stages, selection=k.digest) for k in training]
         return {w.spec.clip_id: w.last.fingerprint for w in works if not w.needs and w.last and w.last.outcome == "ok"}
+
+    def rewrite(self, kept: Sequence[Kept], reasoned: dict[str, str]) -> Rewritten | None:
+        """Have chains of thought written anew, where the configuration says by whom."""
+        if self.asker is None:
+            return None
+        config = self.job.config
+        folder = Path(config.rewrite.cache) if config.rewrite.cache else self.job.output / names.LEDGER / REPLIES
+        found = rewrite(config, lambda: training_folders(self.job, kept, reasoned), folder, self.asker)
+        self.rewriting = found.counts
+        return found
 
     def run_id(self, plan: Plan) -> str:
         """Hash of all that decides what is published: the input's content, the configuration, the code; not of time or place."""
@@ -331,15 +358,29 @@ class _Run:
             },
             **stage_counts(Ledger(job.output), order, [spec.clip_id for spec in plan.clips]),
             "published": published,
+            "rewriting": self.rewriting,
             "training": training_records(job.output),
             **surroundings(),
         }
         write_json(job.output / names.RUN_JSON, report, sort=False)
         job.sync()
         print(text(report), flush=True)
+        if self.rewriting:
+            print(rewriting_summary(self.rewriting), flush=True)
         if rate > config.run.max_failure_rate:
             print(f"  TOO MANY FAILED: {rate:.0%} of {total}, more than run.max_failure_rate={config.run.max_failure_rate:g}")
         return exit_status
+
+
+def _asker(config: Config) -> Asker | None:
+    """What writes texts anew; refused at once where it cannot, and not after hours of measuring."""
+    from curation.reasoning.endpoint import EndpointMissing
+    from pipelines.ray_rewriter import EngineMissing
+
+    try:
+        return asker_of(config)
+    except (EndpointMissing, EngineMissing) as error:
+        raise Refused(str(error)) from error
 
 
 def tell_losses(plan: Plan) -> None:

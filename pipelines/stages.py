@@ -14,6 +14,7 @@ from typing import Any
 
 from pipelines.clip import Clip
 from pipelines.ledger import fingerprint
+from pipelines.local_runner import Leg
 from pipelines.masking import masked
 from schemas import run_folder as names
 from schemas import tables
@@ -52,6 +53,35 @@ def plan_clips(source: Source, config: VideoConfig) -> Any:
 
 
 @dataclass(frozen=True)
+class Resources:
+    """What a stage wants of its worker: cores, a share of a GPU, and a model that is loaded once for many clips.
+
+    ``model`` is the option that asks for it, for messages; "" where there is none.
+    """
+
+    cpus: float = 1.0
+    gpus: float = 0.0
+    model: str = ""
+
+
+def plain(config: Config) -> Resources:
+    """One core, nothing else."""
+    return Resources()
+
+
+_GPU_SHARE = {"sam3": 0.5, "grounded_sam2": 0.5, "edgetam": 0.25}  # of a GPU with 24 GB
+
+
+def objects_resources(config: Config) -> Resources:
+    """What ``objects.backend`` wants: models on a GPU, unless ``objects.device`` says otherwise."""
+    backend, device = config.objects.backend, config.objects.device
+    if backend == "motion":
+        return Resources()
+    on_gpu = device == "auto" or device.startswith("cuda")
+    return Resources(gpus=_GPU_SHARE.get(backend, 0.0) if on_gpu else 0.0, model=f"objects.backend={backend}")
+
+
+@dataclass(frozen=True)
 class Stage:
     """One step of the line.
 
@@ -62,6 +92,7 @@ class Stage:
         writes: published tables that its rows are for; a changed column makes it run again.
         after_selection: it works on the questions that the run as a whole selected, so it waits for all clips.
         run: does the work, returns small JSON statistics, raises ``Rejected``.
+        resources: what it wants of its worker, by the configuration.
         rooms: of ``curation`` whose code it runs; a changed file of theirs makes it run again, since labels may differ.
     """
 
@@ -73,6 +104,7 @@ class Stage:
     run: Callable[[Clip], dict[str, Any]]
     after_selection: bool = False
     rooms: tuple[str, ...] = ()
+    resources: Callable[[Config], Resources] = plain
 
 
 def video(clip: Clip) -> dict[str, Any]:
@@ -83,7 +115,7 @@ def video(clip: Clip) -> dict[str, Any]:
 
 
 def cameras(clip: Clip) -> dict[str, Any]:
-    """The camera's path: metric from stereo, up to scale from one eye."""
+    """The camera's path: out of annotations, metric from stereo, from one eye up to scale or with a model of metric depth."""
     from curation import cameras as room
     from curation.shards.rows import camera_rows
 
@@ -91,9 +123,10 @@ def cameras(clip: Clip) -> dict[str, Any]:
         from curation.imports import imported_path
 
         clip.path = imported_path(clip.annotation, clip.frames, clip.config.imports)
+    elif clip.frames.stereo:
+        clip.path = room.estimate_path(clip.frames, clip.config.cameras, seed=clip.config.seed)
     else:
-        estimate = room.estimate_path if clip.frames.stereo else room.estimate_relative_path
-        clip.path = estimate(clip.frames, clip.config.cameras, seed=clip.config.seed)
+        clip.path = room.estimate_mono_path(clip.frames, clip.config.cameras, clip.config.depth, seed=clip.config.seed)
     clip.save_table(names.CAMERAS, camera_rows(clip.info, clip.path), tables.CAMERAS)
     stats: dict[str, Any] = clip.path.stats
     return stats
@@ -174,7 +207,15 @@ def reasoning(clip: Clip) -> dict[str, Any]:
 
 STAGES: tuple[Stage, ...] = (
     Stage("video", 1, ("video",), (), (), video, rooms=("video",)),
-    Stage("cameras", 1, ("cameras", "imports"), ("video",), ("cameras",), cameras, rooms=("cameras", "imports")),
+    Stage(
+        "cameras",
+        1,
+        ("cameras", "imports", "depth"),
+        ("video",),
+        ("cameras",),
+        cameras,
+        rooms=("cameras", "imports", "depth"),
+    ),
     Stage(
         "objects",
         1,
@@ -182,6 +223,7 @@ STAGES: tuple[Stage, ...] = (
         ("video", "cameras"),
         ("objects", "tracks"),
         objects,
+        resources=objects_resources,
         rooms=("objects", "depth", "cameras", "imports"),
     ),
     Stage("relations", 1, ("relations",), ("cameras", "objects"), ("facts",), relations, rooms=("relations",)),
@@ -245,6 +287,19 @@ def code_print(stages: tuple[Stage, ...]) -> str:
 def plan_print(config: Config) -> str:
     """Hash of what finding sources and cutting clips depends on, besides the input."""
     return fingerprint(PLAN_VERSION, _code_of("video"), config.video.model_dump(mode="json"))
+
+
+def legs_of(stages: tuple[Stage, ...], config: Config) -> tuple[Leg, ...]:
+    """The stages in runs of neighbours that one kind of worker does: plain ones together, each model by itself."""
+    out: list[Leg] = []
+    for stage in stages:
+        want = stage.resources(config)
+        if out and not want.model and not out[-1].model:
+            last = out[-1]
+            out[-1] = Leg((*last.stages, stage.name), max(last.cpus, want.cpus), max(last.gpus, want.gpus))
+        else:
+            out.append(Leg((stage.name,), want.cpus, want.gpus, want.model))
+    return tuple(out)
 
 
 def fingerprints(spec: ClipSpec, config: Config, stages: tuple[Stage, ...], selection: str = "") -> dict[str, str]:

@@ -28,7 +28,8 @@ from schemas.config import Config, RunConfig
 
 def scratch_folder(run: RunConfig) -> Path:
     """This machine's folder for fetched and half-made files (``run.scratch``)."""
-    return Path(run.scratch).expanduser() if run.scratch else Path(tempfile.gettempdir()) / f"mllm4d-{os.getuid()}"
+    usual = f"{tempfile.gettempdir()}/mllm4d-{os.getuid()}"
+    return Path(os.path.expandvars(run.scratch or usual)).expanduser()
 
 
 class Workplace:

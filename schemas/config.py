@@ -76,10 +76,25 @@ class CamerasConfig(Section):
 
 
 class DepthConfig(Section):
-    """Stereo matching."""
+    """Depth: stereo matching, and for one eye a model."""
 
     max_disparity_share: float = 0.2
     """Largest disparity searched, as a share of the image width."""
+    mono: Literal["none", "depth_anything_v2", "depth_pro", "zoedepth", "moge2", "depth_anything_3"] = "none"
+    """Model of metric depth for sources with one eye (docs/backends-depth-poses.md). ``none``: their paths have no scale, and
+    nothing in metres is asked of them."""
+    weights: str = ""
+    """The model: a folder or a Hugging Face id; empty for the usual one of ``mono``."""
+    domain_sigma_rel: float = Field(default=0.15, gt=0)
+    """How far the model's metres may be off for a whole clip, relative: its own error on scenes like yours, which no clip shows."""
+    domain_max_m: float = Field(default=80.0, gt=0)
+    """Farthest depth that the model was trained for, metres; points beyond do not count, and clips of little else are rejected."""
+    device: str = "auto"
+    """``cuda``, ``cuda:1``, ``mps``, ``cpu``; ``auto`` takes a GPU where there is one."""
+    batch: int = Field(default=4, ge=1)
+    """Frames that the model is given at once; halved where the memory does not suffice."""
+    compile: bool = False
+    """Compile the model (``torch.compile``): pays from some dozens of clips per worker on."""
 
 
 class ImportsConfig(Section):

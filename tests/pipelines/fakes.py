@@ -26,7 +26,7 @@ from curation.video.sources import Candidate
 from pipelines.clip import Clip
 from pipelines.files import replacing, write_json
 from pipelines.ledger import fingerprint
-from pipelines.stages import Stage
+from pipelines.stages import Stage, objects_resources
 from schemas import run_folder as names
 from schemas import tables
 from schemas.camera import CameraPath, Intrinsics
@@ -64,6 +64,7 @@ def read_source(found: Candidate, config: VideoConfig) -> Source:
 class _Plan:
     clips: list[ClipSpec]
     refused: list[tuple[str, Rejected]]
+    likeness: tuple[int, ...] = ()
 
 
 def plan_print(config: Config) -> str:
@@ -74,7 +75,11 @@ def plan_clips(source: Source, config: VideoConfig) -> _Plan:
     wish = _wish(source)
     _misbehave(wish, "source")
     count = wish.get("clips", 1)
-    return _Plan([ClipSpec(source, n * 10, n * 10 + FRAMES, float(n), n + 0.6, "{}") for n in range(count)], [])
+    return _Plan(
+        [ClipSpec(source, n * 10, n * 10 + FRAMES, float(n), n + 0.6, "{}") for n in range(count)],
+        [],
+        tuple(wish.get("looks", ())),
+    )
 
 
 def select(rows: list[dict[str, Any]], config: Config) -> list[dict[str, Any]]:
@@ -127,6 +132,10 @@ def _misbehave(wish: dict[str, Any], stage: str) -> None:
         print(len(hoard))
     if does == "slow":
         time.sleep(wish["seconds"])
+    if does == "grow":  # as a leak does: a little at a time
+        hoard = []
+        while True:
+            hoard.append(bytearray(2**24))
     if does == "exit":
         os._exit(7)
 
@@ -137,6 +146,9 @@ def _called(clip: Clip, stage: str) -> None:
     calls.mkdir(exist_ok=True)
     with (calls / stage).open("a") as handle:
         handle.write(clip.spec.clip_id + "\n")
+    if workers := os.environ.get("FAKE_WORKERS"):  # who did it: the process, and the GPU that it was given
+        with (Path(workers) / stage).open("a") as handle:
+            handle.write(f"{os.getpid()} gpu={os.environ.get('CUDA_VISIBLE_DEVICES', '')} {time.time():.3f}\n")
     _misbehave(_wish(clip.source), stage)
 
 
@@ -236,7 +248,7 @@ def reasoning(clip: Clip) -> dict[str, Any]:
 STAGES = (
     Stage("video", 1, ("video",), (), (), video),
     Stage("cameras", 1, ("cameras",), ("video",), ("cameras",), cameras),
-    Stage("objects", 1, ("objects", "depth"), ("video", "cameras"), ("objects", "tracks"), objects),
+    Stage("objects", 1, ("objects", "depth"), ("video", "cameras"), ("objects", "tracks"), objects, resources=objects_resources),
     Stage("relations", 1, ("relations",), ("cameras", "objects"), ("facts",), relations),
     Stage("questions", 1, ("questions",), ("objects", "relations"), ("sft",), questions),
     Stage("reasoning", 1, ("reasoning",), ("questions",), ("st_cot", "rft"), reasoning, after_selection=True),

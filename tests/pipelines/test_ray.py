@@ -9,6 +9,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,7 @@ from pipelines.build import main
 from pipelines.ledger import Ledger
 from pipelines.run import Refused
 from tests.pipelines.fakes import make_input
+from tests.pipelines.stores import make_bucket, put_folder, s3_server
 from tests.pipelines.test_run import build, calls, hashes, report, start, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,26 +32,33 @@ RAY = Path(importlib.util.find_spec("ray").submodule_search_locations[0])  # typ
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[None]:
-    """A Ray cluster of this process, for all tests of the module; the runner's own start and stop are skipped."""
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """Three nodes on this machine, for all tests of the module; the runner's own start and stop are skipped."""
     import ray
+    from ray.cluster_utils import Cluster
 
-    before = os.environ.get("RAY_AUTH_MODE")
-    os.environ["RAY_AUTH_MODE"] = "disabled"
-    environment = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    ray.init(
-        address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR",
-        runtime_env={"env_vars": environment},
-    )  # fmt: skip
-    yield
+    changed = {"RAY_AUTH_MODE": "disabled", "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "RAY_DEDUP_LOGS": "0"}
+    changed |= {"FAKE_WORKERS": str(tmp_path_factory.mktemp("workers")), "RAY_USAGE_STATS_ENABLED": "0"}
+    changed["SCRATCH"] = str(tmp_path_factory.mktemp("scratch_of_the_nodes"))
+    before = {name: os.environ.get(name) for name in changed}
+    os.environ.update(changed)
+    store = s3_server()
+    store.__enter__()  # the nodes inherit its address and keys
+    nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    nodes.add_node(num_cpus=1)
+    nodes.add_node(num_cpus=1, num_gpus=1)  # a GPU in name: Ray hands it out, the fake stages do not touch it
+    nodes.wait_for_nodes()
+    ray.init(address=nodes.address, log_to_driver=False, logging_level="ERROR")
+    yield nodes
     ray.shutdown()
-    os.environ.pop("RAY_AUTH_MODE")
-    if before is not None:
-        os.environ["RAY_AUTH_MODE"] = before
+    nodes.shutdown()
+    store.__exit__(None, None, None)
+    for name, value in before.items():
+        os.environ.pop(name) if value is None else os.environ.__setitem__(name, value)
 
 
 @pytest.fixture
-def stay(cluster: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def stay(cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs leave the module's cluster up."""
     monkeypatch.setattr(ray_runner.RayRunner, "close", lambda self: None)
 
@@ -85,7 +94,7 @@ def test_ray_publishes_the_bytes_that_the_local_runner_publishes(tmp_path: Path,
 def test_a_clip_that_takes_its_worker_along_is_lost_alone_and_tried_again(tmp_path: Path, stay: None) -> None:
     flag = tmp_path / "flag"
     source = make_input(tmp_path / "in", good={"clips": 3}, killer={"at": "objects", "does": "kill_worker"})
-    out, options = tmp_path / "out", {"runner": "ray", "workers": 1, "max_failure_rate": 1.0, "max_attempts": 2}
+    out, options = tmp_path / "out", {"runner": "ray", "workers": 1, "max_failure_rate": 1.0, "max_attempts": 3}
     assert build(source, out, run=options) == 0
     found = report(out)
     assert found["clips"] == {"planned": 4, "kept": 3, "rejected": 0, "failed": 1, "pending": 0}
@@ -98,7 +107,7 @@ def test_a_clip_that_takes_its_worker_along_is_lost_alone_and_tried_again(tmp_pa
     (source / "killer.fake").write_text((source / "killer.fake").read_text())
     calls(out)
     assert build(source, out, run=options) == 0
-    assert calls(out)["objects"] == 2, "a lost worker is no fault of the clip: it is tried without --retry-failed"
+    assert calls(out)["objects"] == 1, "a lost worker is no fault of the clip: it is tried without --retry-failed"
     assert build(source, out, run=options) == 0
     assert calls(out) == {}, "but not more than max_attempts times"
 
@@ -120,11 +129,108 @@ def test_a_terminated_driver_leaves_a_run_to_continue(tmp_path: Path) -> None:
     assert calls(out)["objects"] <= 2 and report(out)["clips"]["kept"] == 2
 
 
+def workers(stage: str) -> list[tuple[str, str, float]]:
+    """Process, GPU and time of every call of a fake stage since the last look."""
+    file = Path(os.environ["FAKE_WORKERS"]) / stage
+    lines = file.read_text().splitlines() if file.exists() else []
+    file.unlink(missing_ok=True)
+    return [(pid, gpu.removeprefix("gpu="), float(at)) for pid, gpu, at in (line.split() for line in lines)]
+
+
 @pytest.mark.slow
-def test_a_clip_that_no_node_can_hold_is_refused_before_the_start(tmp_path: Path, stay: None) -> None:
+def test_model_stages_run_in_actors_with_a_share_of_a_gpu_and_stream(tmp_path: Path, stay: None) -> None:
+    source = make_input(
+        tmp_path / "in", a={"clips": 8}, native={"at": "objects", "does": "segfault"}, dull={"at": "cameras", "does": "reject"}
+    )
+    models = {"objects": {"backend": "sam3"}}
+    for stage in ("cameras", "objects", "questions"):
+        workers(stage)
+    limits = {"runner": "ray", "max_failure_rate": 1.0}
+    assert build(source, tmp_path / "ray", run=limits, **models) == 0
+    did = {stage: workers(stage) for stage in ("cameras", "objects", "questions")}
+    assert {gpu for _, gpu, _ in did["objects"]} == {"0"} and {gpu for _, gpu, _ in did["cameras"]} == {""}
+    assert len(did["objects"]) == 9, "the clip that was rejected before never reached it"
+    assert len({pid for pid, _, _ in did["objects"]}) <= 3, "few processes keep the model: two actors, and one after the crash"
+    assert len({pid for pid, _, _ in did["cameras"]}) == 10, "plain stages have a process per clip"
+    first_question, last_object = min(at for *_, at in did["questions"]), max(at for *_, at in did["objects"])
+    assert first_question < last_object, "clips stream through the stages, none waits for all"
+    found = report(tmp_path / "ray")
+    assert found["clips"] == {"planned": 10, "kept": 8, "rejected": 1, "failed": 1, "pending": 0}
+    assert found["stages"]["objects"]["failed"] == {"crashed": 1}
+    assert build(source, tmp_path / "local", run={"max_failure_rate": 1.0}, **models) == 0
+    assert len({pid for pid, _, _ in workers("objects")}) <= 3, "on one machine too"
+    assert hashes(tmp_path / "ray") == hashes(tmp_path / "local")
+
+
+@pytest.mark.slow
+def test_a_node_that_goes_in_mid_run_costs_nothing_but_time(tmp_path: Path, cluster: Any, stay: None) -> None:
+    node = cluster.add_node(num_cpus=2, num_gpus=1)
+    wishes = {f"s{n}": {"n": n, "at": "video", "does": "slow", "seconds": 0.7} for n in range(14)}
+    source, out = make_input(tmp_path / "in", **wishes), tmp_path / "out"
+    models = {"objects": {"backend": "sam3"}}
+
+    def remove() -> None:
+        wait_for(out / "calls" / "objects", 120)
+        time.sleep(1)
+        cluster.remove_node(node, allow_graceful=False)
+
+    saboteur = threading.Thread(target=remove)
+    saboteur.start()
+    assert build(source, out, run={"runner": "ray", "max_failure_rate": 1.0}, **models) == 0
+    saboteur.join()
+    found = report(out)
+    if found["clips"]["failed"]:  # taken along twice: told as lost, tried again by the next run without being asked
+        assert {kind for s in found["stages"].values() for kind in s["failed"]} == {"worker_lost"}
+        assert build(source, out, run={"runner": "ray"}, **models) == 0
+    assert report(out)["clips"] == {"planned": 14, "kept": 14, "rejected": 0, "failed": 0, "pending": 0}
+    assert build(source, tmp_path / "local", run={"workers": 2}, **models) == 0
+    assert hashes(out) == hashes(tmp_path / "local")
+
+
+@pytest.mark.slow
+def test_nodes_without_a_disk_in_common_work_from_store_to_store(
+    tmp_path: Path, stay: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tests.pipelines.test_store_runs import published
+
+    of_the_nodes = Path(os.environ["SCRATCH"])
+    monkeypatch.setenv("SCRATCH", str(tmp_path / "driver"))
+    bucket = make_bucket("no-shared-disk")
+    source = make_input(tmp_path / "in", a={"clips": 3}, b={"clips": 2}, native={"at": "cameras", "does": "segfault"})
+    remote, out = put_folder(source, f"{bucket}/in"), f"{bucket}/out"
+    shutil.move(source, tmp_path / "away")
+    settings = {"runner": "ray", "max_failure_rate": 1.0, "scratch": "$SCRATCH"}
+    assert build(remote, out, run=settings, objects={"backend": "sam3"}) == 0
+    assert list((of_the_nodes / "sources").glob("*/left/*.fake")) and not list((of_the_nodes / "work").iterdir())
+    assert not [p for p in (tmp_path / "driver").rglob("*") if p.suffix in (".mp4", ".fake", ".npz") and p.stat().st_size]
+    assert build(tmp_path / "away", tmp_path / "local", run={"max_failure_rate": 1.0}, objects={"backend": "sam3"}) == 0
+    assert published(out) == hashes(tmp_path / "local")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("settings", "objects", "words"),
+    [
+        (
+            {"gpus_per_model": 2.0},
+            "sam3",
+            r"needs 2 GPU for objects \(objects.backend=sam3\), the cluster has 1 .*objects.device=cpu",
+        ),
+        ({"cpus_per_clip": 3.0}, "motion", r"needs 3 CPU for a clip \(run.cpus_per_clip\), the largest node .* has 1 CPU: set"),
+        (
+            {"model_workers": 4},
+            "sam3",
+            r"needs 2 GPU at a time for 4 x objects.*the cluster has 1: set run.model_workers=<fewer>",
+        ),
+    ],
+)
+def test_what_the_cluster_lacks_is_said_before_the_start(
+    tmp_path: Path, stay: None, settings: dict[str, Any], objects: str, words: str
+) -> None:
     source = make_input(tmp_path / "in", a={})
-    with pytest.raises(Refused, match=r"expected a node with .*'GPU': 2.*run.gpus_per_clip.*the cluster has"):
-        build(source, tmp_path / "out", run={"runner": "ray", "gpus_per_clip": 2.0})
+    with pytest.raises(Refused, match=words):
+        build(source, tmp_path / "out", run={"runner": "ray", **settings}, objects={"backend": objects})
+    assert not (tmp_path / "out" / "calls").exists()
 
 
 @pytest.mark.parametrize(("source", "output"), [("in", "/abs"), ("/abs", "out")])
