@@ -23,6 +23,7 @@ from curation.worlds.truth import Truth, load_truth
 from pipelines.files import write_json
 from pipelines.masking import environment_secrets, scrub
 from pipelines.run_facts import NoRun, clip_statuses, plan_of, read_json, run_facts, still_threshold_m
+from pipelines.storage import is_uri
 from schemas import run_folder as names
 
 CLIPS_A_PAGE = 60
@@ -47,7 +48,7 @@ def parser() -> argparse.ArgumentParser:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    out.add_argument("run", type=Path, metavar="RUN", help="folder that pipelines.build wrote, finished or not")
+    out.add_argument("run", metavar="RUN", help="folder that pipelines.build wrote, finished or not")
     out.add_argument("--output", type=Path, default=None, metavar="DIR", help="where the pages go (default RUN/report)")
     out.add_argument("--truth", type=Path, default=None, metavar="DIR", help="input folder of the run, with truth/ in its worlds")
     out.add_argument("--clips", type=_count, default=200, metavar="N", help="at most N clips (default 200; 0: all of them)")
@@ -181,11 +182,17 @@ def main(argv: list[str] | None = None) -> int:
     """Entry point; 0, or 1 where the page of a clip could not be made, or 2 where the folder is no run."""
     arguments = parser().parse_args(argv)
     console = Console(stderr=True)
-    output = arguments.output or arguments.run / "report"
+    if is_uri(arguments.run):
+        console.print(
+            f"[red]error:[/red] expected a folder of this machine, got {escape(arguments.run)}; copy the run here first"
+        )
+        return 2
+    run = Path(arguments.run)
+    output = arguments.output or run / "report"
     try:
         if arguments.rerun:
             import curation.report.recording  # noqa: F401  a missing extra is better known before an hour of work
-        first, failed = report(arguments.run, output, arguments.truth, arguments.clips, arguments.rerun, console)
+        first, failed = report(run, output, arguments.truth, arguments.clips, arguments.rerun, console)
     except (NoRun, FileNotFoundError, ImportError) as error:
         console.print(f"[red]error:[/red] {escape(str(error))}", highlight=False)
         return 2

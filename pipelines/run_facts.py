@@ -138,12 +138,13 @@ def balance(rows: Iterable[Row]) -> Row:
     ranks: Counter[str] = Counter()
     for row in rows:
         kinds[row["kind"]] += 1
-        letters[len(row["options"])][row["answer"]] += 1
+        if row["options"]:
+            letters[len(row["options"])][row["answer"]] += 1
         if row["answer_value"] is None:
             labels[row["kind"]][label_of(row)] += 1
-        else:
+        elif row["options"]:
             values = option_values(row)
-            ranks[str(1 + sorted(values).index(values[row["options"].index(row["answer_text"])]))] += 1
+            ranks[str(1 + sorted(values).index(values[ord(row["answer"]) - ord("A")]))] += 1
     return {
         "kinds": dict(sorted(kinds.items(), key=lambda item: (-item[1], item[0]))),
         "letters": {count: dict(sorted(found.items())) for count, found in sorted(letters.items())},

@@ -11,6 +11,7 @@ from urllib.parse import quote
 import numpy as np
 
 from curation.audit.published import Row
+from curation.report.clip_page import facts_of
 from curation.report.clip_view import ClipView, read_clip
 from curation.report.figures import CAMERA_COLOUR, Curve, Figure, colour, curves, floats, reliability
 from curation.report.frames import decode_frames, write_jpeg
@@ -63,9 +64,9 @@ def write_audit_page(
             strips[clip_id] = painter.pictures([0, count // 2, count - 1])
         for question in view.clip.questions:
             if question["id"] in asked:
-                number, name = [question["frame_i"], question["frame_j"]], question["object_id"]
-                facts = [f for f in view.clip.facts if f["fact_id"] in (question["fact_ids"] or [])]
-                worst[question["id"]] = question | {"pictures": painter.pictures(number, name), "facts": facts}
+                more = facts_of(question, view.clip)
+                pictures = painter.pictures([question["frame_i"], question["frame_j"]], more["about"])
+                worst[question["id"]] = question | more | {"pictures": pictures}
     write_page(
         folder / "index.html",
         "audit",
@@ -76,6 +77,7 @@ def write_audit_page(
             row | {"pictures": strips.get(row["clip_id"], []), "link": _gallery(folder, run, row["clip_id"])} for row in shown
         ],
         clip_count=len(rows),
+        farthest={row["clip_id"]: _farthest(row) for row in rows},
         worst=[row | {"asked": worst.get(row["id"]), "link": _gallery(folder, run, row["clip_id"])} for row in asked.values()],
         others=[row for row in report.get("wrong", []) if row["id"] not in asked],
         targets=TARGETS,
@@ -99,6 +101,13 @@ def _badness(row: Row) -> tuple[Any, ...]:
     )
 
 
+def _farthest(row: Row) -> tuple[str, float | None]:
+    """The object of a clip whose displacement is most wrong, and by how many metres."""
+    errors = {k: max(e for e in v["error_m"] if e is not None) for k, v in row["over_time"]["objects"].items()}
+    name = max(errors, key=lambda k: errors[k], default="")
+    return name, errors.get(name)
+
+
 def _gallery(folder: Path, run: Path, clip_id: str) -> str:
     """Link to the clip's page of ``pipelines.report``, "" where that was not written."""
     page = run / "report" / "clips" / f"{file_name(clip_id)}.html"
@@ -111,21 +120,20 @@ class _Painter:
     def __init__(self, folder: Path, view: ClipView, truth: Truth, true: TruthView) -> None:
         self.folder, self.view, self.truth, self.true = folder, view, truth, true
 
-    def pictures(self, numbers: list[int], object_id: str | None = None) -> list[Row]:
-        """Of these question frames, with all objects or with the one a question is about ("": none, it is about the camera)."""
+    def pictures(self, numbers: list[int], only: list[str] | None = None) -> list[Row]:
+        """Of these question frames, with all objects or with those that a question is about (none: it is about the camera)."""
         clip, true = self.view.clip, self.true
         if self.view.video is None:
             return []
         index = clip.row["video_index"]
         frames = decode_frames(self.view.video, [index[k] for k in numbers], _PICTURE_PX)
-        wanted = [m for m in true.matches.values() if object_id is None or m.object_id == object_id]
-        bodies = {m.body for m in wanted if m.body is not None} | (set(true.missed) if object_id is None else set())
+        wanted = [m for m in true.matches.values() if only is None or m.object_id in only]
+        bodies = {m.body for m in wanted if m.body is not None} | (set(true.missed) if only is None else set())
         paths = [true.paths[m.object_id] for m in wanted if m.object_id in true.paths]
-        only = None if object_id is None else [object_id]
         out = []
         for k, frame in zip(numbers, frames, strict=True):
             masks = [true_mask(clip, self.truth, body, k) for body in sorted(bodies)]
-            about = "" if object_id is None else f"-{object_id or 'camera'}"
+            about = "" if only is None else f"-{'-'.join(only) or 'camera'}"
             name = f"pictures/{file_name(clip.row['clip_id'])}{_safe(about)}-{k}.jpg"
             picture = overlay(frame, clip, k, only=only, true_masks=masks, true_paths=paths, most_px=_PICTURE_PX)
             write_jpeg(self.folder / name, picture)

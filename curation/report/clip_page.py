@@ -216,11 +216,18 @@ def _object(clip: PublishedClip, number: int, true: TruthView | None) -> Row:
 
 
 def _question(question: Row, view: ClipView, true: TruthView | None) -> Row:
-    """A question with its fact, its reasoning and (with a truth) its verdict."""
-    wanted = set(question["fact_ids"] or [])
-    facts = [fact for fact in view.clip.facts if fact["fact_id"] in wanted]
+    """A question with its facts, its reasoning and (with a truth) its verdict."""
     verdict = true.verdicts.get(question["id"]) if true is not None else None
-    return question | {"facts": facts, "chains": view.chains.get(question["id"], []), "verdict": verdict}
+    return question | facts_of(question, view.clip) | {"chains": view.chains.get(question["id"], []), "verdict": verdict}
+
+
+def facts_of(question: Row, clip: PublishedClip) -> Row:
+    """``facts`` behind a question, their ``unit``, and ``about``: the ids of all objects that it is about."""
+    wanted = set(question["fact_ids"] or [])
+    facts = [fact for fact in clip.facts if fact["fact_id"] in wanted]
+    named = [question["object_id"] or "", *((fact["other_object_id"] or "") for fact in facts)]
+    about = [name for part in named for name in part.split("+") if name]
+    return {"facts": facts, "unit": (facts[0]["unit"] or "") if facts else "m", "about": list(dict.fromkeys(about))}
 
 
 def _unasked(clip: PublishedClip) -> list[Row]:

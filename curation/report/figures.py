@@ -18,6 +18,8 @@ Figure = dict[str, Any]
 COLOURS = ("#e5484d", "#0090ff", "#e8a317", "#30a46c", "#d6409f", "#12a594", "#8e4ec6", "#f76b15")
 CAMERA_COLOUR = "#7c8798"
 _UP = np.array([[1.0, 0, 0], [0, 0, 1.0], [0, -1.0, 0]])  # plot_from_world
+_FEW = 30  # errors: a share of fewer says little
+_INSIDE = 5  # groups whose legend finds room within the plot
 _LEAST_SPAN = 0.25  # of the longest axis: a path along one line still gets a box that can be read
 
 
@@ -163,11 +165,11 @@ def _pyramids(poses: Float[Array, "q 4 4"], field: tuple[float, float], size: fl
     return np.concatenate([stroke @ pose[:3, :3].T + pose[:3, 3] for pose in poses])
 
 
-def reliability(groups: Mapping[str, tuple[Sequence[float], Sequence[float], int]], dim: str = "dot") -> Figure:
+def reliability(groups: Mapping[str, tuple[Sequence[float], Sequence[float], int]]) -> Figure:
     """Share of errors that lie within k sigma against the share that a normal distribution claims.
 
     ``groups``: by name the claimed shares, the observed ones, and the number of errors. A curve below the diagonal claims more
-    than it keeps. ``dim`` is the dash of groups of fewer than 30 errors.
+    than it keeps. Groups of fewer than 30 errors are dotted.
     """
     data: list[Figure] = [
         {"type": "scatter", "x": [0, 1], "y": [0, 1], "mode": "lines", "name": "as claimed", "hoverinfo": "skip",
@@ -177,7 +179,7 @@ def reliability(groups: Mapping[str, tuple[Sequence[float], Sequence[float], int
         data.append(
             {
                 "type": "scatter", "x": [0.0, *claimed], "y": [0.0, *observed], "mode": "lines", "name": f"{name} ({count})",
-                "line": {"color": colour(number), "width": 2.5, "dash": "solid" if count >= 30 else dim},
+                "line": {"color": colour(number), "width": 2.5, "dash": _dash(number, count)},
                 "hovertemplate": "claimed %{x:.0%}, found %{y:.1%}<extra>%{fullData.name}</extra>",
             }
         )  # fmt: skip
@@ -186,8 +188,18 @@ def reliability(groups: Mapping[str, tuple[Sequence[float], Sequence[float], int
     lines = [{"type": "line", "x0": x, "x1": x, "y0": 0, "y1": 1, "line": stroke} for x, _ in places]
     notes = [{"x": x - 0.005, "y": 0.02, "text": text, "showarrow": False, "xanchor": "right"} for x, text in places]
     axes = {"xaxis": {**share, "title": {"text": "claimed"}}, "yaxis": {**share, "title": {"text": "found"}}}
-    legend = {"x": 1, "y": 0.08, "xanchor": "right", "yanchor": "bottom", "orientation": "v", "font": {"size": 11}}
-    return {"data": data, "layout": {**axes, "shapes": lines, "annotations": notes, "legend": legend}}
+    inside, beside = {"x": 1, "y": 0.08, "xanchor": "right", "yanchor": "bottom"}, {"x": 1.01, "y": 1, "yanchor": "top"}
+    legend = {**(inside if len(groups) <= _INSIDE else beside), "orientation": "v", "font": {"size": 11}}
+    return {
+        "data": data,
+        "layout": {**axes, "shapes": lines, "annotations": notes, "legend": legend},
+        "full": len(groups) > _INSIDE,
+    }
+
+
+def _dash(number: int, count: int) -> str:
+    """Dotted for few errors; colours come again after some groups, with another dash."""
+    return "dot" if count < _FEW else ("solid", "dash", "longdashdot")[number // len(COLOURS) % 3]
 
 
 def floats(values: Any) -> list[float | None]:

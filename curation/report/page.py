@@ -89,7 +89,7 @@ def _number(value: float | None, unit: str = "", digits: int = 3) -> str:
     text = f"{value:,.0f}" if abs(value) >= 10**digits else f"{value:.{digits}g}"
     if "e" in text:
         text = f"{value:.1e}"
-    return f"{text.replace('-', '−')}{chr(0xA0) if unit else ''}{unit}"
+    return f"{text.replace('-', '−')}{chr(0xA0) if unit and unit != '°' else ''}{unit}"
 
 
 def _share(value: float | None, digits: int = 1) -> str:

@@ -93,8 +93,8 @@ def _line(out: Picture, pixels: Float[Array, "q 2"], hue: tuple[int, ...]) -> No
 
 def _dots(out: Picture, pixels: Float[Array, "q 2"]) -> None:
     for u, v in pixels[np.isfinite(pixels).all(1)]:
-        cv2.circle(out, (round(u), round(v)), 3, _BLACK, -1, cv2.LINE_AA)
-        cv2.circle(out, (round(u), round(v)), 2, _WHITE, -1, cv2.LINE_AA)
+        cv2.circle(out, (round(u), round(v)), 2, _BLACK, -1, cv2.LINE_AA)
+        cv2.circle(out, (round(u), round(v)), 1, _WHITE, -1, cv2.LINE_AA)
 
 
 def _edge(out: Picture, mask: Bool[Array, "h w"] | None, hue: tuple[int, ...], width: int) -> None:

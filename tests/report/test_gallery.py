@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import pipelines.report
-from curation.report.clip_page import player_data
+from curation.report.clip_page import facts_of, player_data
 from curation.report.clip_view import read_clip
 from curation.report.figures import Curve, PathLine, band, curves, paths, reliability
 from curation.report.frames import decode_frames
@@ -23,6 +23,7 @@ from curation.report.outlines import outlines
 from curation.report.page import file_name, script_json
 from curation.report.pictures import overlay
 from pipelines.report import main
+from pipelines.run_facts import balance
 from schemas.tables import PUBLISHED
 from tests.audit.fabricated import BOXES, QUESTIONS
 from tests.report.made import Page, run_with_video
@@ -162,6 +163,31 @@ def test_the_same_run_gives_the_same_bytes(gallery: Path, tmp_path: Path) -> Non
         assert path.is_dir() or path.read_bytes() == again.read_bytes(), path
 
 
+def test_balance_counts_open_questions_and_those_with_options_apart() -> None:
+    asked = {
+        "kind": "object_speed",
+        "options": ["1 m/s", "3 m/s", "2 m/s"],
+        "answer": "B",
+        "answer_text": "3 m/s",
+        "answer_value": 3.0,
+    }
+    open_one = {"kind": "object_speed", "options": None, "answer": "", "answer_text": "3 m/s", "answer_value": 3.0}
+    told = {"kind": "passing", "options": ["in front", "behind"], "answer": "A", "answer_text": "in front", "answer_value": None}
+    found = balance([asked, asked, open_one, told])
+    assert found["kinds"] == {"object_speed": 3, "passing": 1} and found["ranks"] == {"3": 2}
+    assert found["letters"] == {2: {"A": 1}, 3: {"B": 2}} and found["labels"] == {"passing": {"in front": 1}}
+
+
+def test_a_question_about_two_objects_shows_both(gallery: Path) -> None:
+    run = gallery.parent
+    view = read_clip(run, "c1")
+    assert view is not None
+    question = view.clip.questions[1]
+    fact = next(f for f in view.clip.facts if f["fact_id"] in question["fact_ids"])
+    fact |= {"other_object_id": "obj_2+obj_3", "unit": "m/s"}
+    assert facts_of(question, view.clip) == {"facts": [fact], "unit": "m/s", "about": ["obj_1", "obj_2", "obj_3"]}
+
+
 def test_a_run_without_clips_says_what_became_of_its_sources(tmp_path: Path) -> None:
     plan = {"clips": [], "stages": {"video": False, "reasoning": True}, "losses": {"rejected": {"too_short": 3}, "failed": {}}}
     (tmp_path / "ledger").mkdir()
@@ -227,6 +253,8 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path: Path, capsys: pytest.Captu
     run, _ = run_with_video(tmp_path)
     assert main([str(run), "--truth", str(tmp_path / "elsewhere")]) == 2
     assert "--truth is the folder" in capsys.readouterr().err
+    assert main(["s3://bucket/run"]) == 2
+    assert "expected a folder of this machine" in capsys.readouterr().err
 
 
 def test_pictures_without_a_player_mark_measured_and_true(tmp_path: Path) -> None:

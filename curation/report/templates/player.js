@@ -42,7 +42,7 @@
     ctx.lineJoin = ctx.lineCap = "round";
     const last = times.length - 1;
     for (const object of objects) {
-      if (hidden.has(object.id) || (only != null && object.id !== only)) continue;
+      if (hidden.has(object.id) || (only != null && !only.includes(object.id))) continue;
       const now = object.frames[k];
       if (shown.masks && now) {
         outline(ctx, now.mask, w, h);
@@ -96,7 +96,7 @@
     }
   }, { rootMargin: "400px" });
   function small(canvas) {
-    if (picture.complete && picture.naturalWidth) draw(canvas, +canvas.dataset.frame, canvas.dataset.only); else waiting.add(canvas);
+    if (picture.complete && picture.naturalWidth) draw(canvas, +canvas.dataset.frame, canvas.dataset.only.split(" ")); else waiting.add(canvas);
   }
 
   function main(redraw) {
