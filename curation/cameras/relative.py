@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from curation.cameras import matching
-from curation.geometry import inverse, opencv_camera_matrix, rotation_from_vector, to_opencv
+from curation.geometry import inverse, opencv_camera_matrix, rotation_from_vector, to_opencv, transform
 from schemas.camera import Array, Intrinsics, RelativeCameraPath
 from schemas.clip import ClipFrames
 from schemas.config import CamerasConfig
@@ -35,7 +35,28 @@ _DIRECTION_INFLATION = 3.0
 _MIN_DIRECTION_SIGMA_DEG = 0.1
 
 
+@dataclass(frozen=True)
+class Structure:
+    """A path without scale, with the points that it rests on.
+
+    Attributes:
+        path: in units of its own length.
+        camera: of the pictures that ``pixels`` belong to.
+        pixels, depth: per frame, where it sees its points and their depth along +Z, in the path's units.
+    """
+
+    path: RelativeCameraPath
+    camera: Intrinsics
+    pixels: list[Float[Array, "n 2"]]
+    depth: list[Float[Array, "n"]]
+
+
 def estimate_relative_path(frames: ClipFrames, config: CamerasConfig, *, seed: int = 0) -> RelativeCameraPath:
+    """The path of ``estimate_structure`` alone."""
+    return estimate_structure(frames, config, seed=seed).path
+
+
+def estimate_structure(frames: ClipFrames, config: CamerasConfig, *, seed: int = 0) -> Structure:
     """The path of the left camera up to an unknown scale.
 
     Translation is in units of the length of the path. Where the intrinsics were assumed, the focal length is refined
@@ -69,7 +90,12 @@ def estimate_relative_path(frames: ClipFrames, config: CamerasConfig, *, seed: i
     assumed = bool(frames.assumed)
     with tempfile.TemporaryDirectory() as folder:
         model = _map(frames, Path(folder), refine_focal=assumed, seed=seed)
-    return _checked(model, assumed, parallax)
+    path = _checked(model, assumed, parallax)
+    centres = model.world_from_camera[:, :3, 3]
+    length = float(np.linalg.norm(np.diff(centres, axis=0), axis=1).sum())
+    seen = zip(inverse(model.world_from_camera), model.points, strict=True)
+    depth = [transform(camera_from_world, points)[:, 2] / length for camera_from_world, points in seen]
+    return Structure(path, model.camera, model.pixels, depth)
 
 
 @dataclass(frozen=True)

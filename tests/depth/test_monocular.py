@@ -1,0 +1,139 @@
+"""Models of metric depth: the true code path on tiny random networks, and what is said where the real ones are missing."""
+
+from __future__ import annotations
+
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs the extra `models`")
+transformers = pytest.importorskip("transformers", reason="needs the extra `models`")
+
+from curation.depth import monocular  # noqa: E402
+from curation.depth.monocular import BACKENDS, metric_depth  # noqa: E402
+from curation.objects.backends.weights import WeightsMissing  # noqa: E402
+from schemas.camera import Intrinsics  # noqa: E402
+from schemas.config import DepthConfig  # noqa: E402
+
+CAMERA = Intrinsics(100.0, 100.0, 64.0, 40.0, 128, 80)
+FRAMES = np.random.default_rng(0).integers(0, 255, (3, 80, 128, 3), np.uint8)
+
+
+def tiny_depth_anything(folder: Path, kind: str = "metric") -> Path:
+    backbone = transformers.Dinov2Config(
+        hidden_size=16, num_hidden_layers=4, num_attention_heads=2, intermediate_size=32, image_size=28, patch_size=14,
+        out_indices=[1, 2, 3, 4], reshape_hidden_states=False, apply_layernorm=True,
+    )  # fmt: skip
+    config = transformers.DepthAnythingConfig(
+        backbone_config=backbone, patch_size=14, reassemble_hidden_size=16, neck_hidden_sizes=[8, 8, 8, 8],
+        fusion_hidden_size=8, head_hidden_size=8, depth_estimation_type=kind, max_depth=80,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    transformers.DepthAnythingForDepthEstimation(config).save_pretrained(folder)
+    return folder
+
+
+def test_depth_anything_gives_depth_of_the_pictures_shape_within_its_range(tmp_path: Path) -> None:
+    config = DepthConfig(mono="depth_anything_v2", weights=str(tiny_depth_anything(tmp_path)), device="cpu", batch=2)
+    depth = metric_depth(FRAMES, CAMERA, config)
+    assert depth.shape[0] == 3 and depth.dtype == np.float32
+    assert depth.shape[2] / depth.shape[1] == pytest.approx(128 / 80, rel=0.05) and depth.shape[2] <= 640
+    assert np.nanmin(depth) > 0 and np.nanmax(depth) <= 80
+    alone = metric_depth(FRAMES[2:], CAMERA, config.model_copy(update={"batch": 1}))
+    np.testing.assert_allclose(depth[2], alone[0], rtol=1e-4)  # a frame's depth does not depend on its neighbours
+
+
+def test_a_relative_model_is_refused_because_it_has_no_metres(tmp_path: Path) -> None:
+    config = DepthConfig(mono="depth_anything_v2", weights=str(tiny_depth_anything(tmp_path, "relative")), device="cpu")
+    with pytest.raises(WeightsMissing, match="estimates relative depth; a scale needs a metric model"):
+        metric_depth(FRAMES, CAMERA, config)
+
+
+def test_zoedepth_runs(tmp_path: Path) -> None:
+    backbone = transformers.BeitConfig(
+        image_size=32, patch_size=16, hidden_size=16, num_hidden_layers=4, num_attention_heads=2, intermediate_size=32,
+        out_indices=[1, 2, 3, 4], reshape_hidden_states=False, use_relative_position_bias=True,
+    )  # fmt: skip
+    bins = [{"n_bins": 8, "min_depth": 0.1, "max_depth": 10.0, "name": "nyu"}]
+    config = transformers.ZoeDepthConfig(
+        backbone_config=backbone, neck_hidden_sizes=[8, 8, 8, 8], fusion_hidden_size=8, bottleneck_features=8,
+        num_relative_features=4, bin_embedding_dim=8, num_attractors=[4, 2, 2, 1], bin_configurations=bins,
+        backbone_hidden_size=16, patch_transformer_hidden_size=8, patch_transformer_intermediate_size=16,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    transformers.ZoeDepthForDepthEstimation(config).save_pretrained(tmp_path)
+    depth = metric_depth(FRAMES[:1], CAMERA, DepthConfig(mono="zoedepth", weights=str(tmp_path), device="cpu"))
+    assert depth.ndim == 3 and np.isfinite(depth).all() and depth.min() > 0
+
+
+def test_depth_pro_uses_the_calibrated_focal_length(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Canonical inverse depth times (width / focal) is inverse depth: 0.25 * 128 / 100 is that of 3.125 m."""
+    asked: list[Any] = []
+
+    class Network:
+        config = types.SimpleNamespace(patch_size=8)
+
+        def __call__(self, pixel_values: Any) -> Any:
+            asked.append(tuple(pixel_values.shape))
+            return types.SimpleNamespace(predicted_depth=torch.full((len(pixel_values), 32, 32), 0.25))
+
+    monkeypatch.setattr(monocular, "load", lambda *a, **k: (Network(), None))
+    depth = metric_depth(FRAMES[:2], CAMERA, DepthConfig(mono="depth_pro", device="cpu"))
+    np.testing.assert_allclose(depth, 3.125, rtol=1e-6)
+    assert asked == [(2, 3, 32, 32)]
+
+
+def test_depth_anything_3_is_scaled_by_the_focal_length_at_its_own_resolution(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Network:
+        @classmethod
+        def from_pretrained(cls, name: str) -> Network:
+            return cls()
+
+        def to(self, device: str) -> Network:
+            return self
+
+        eval = inference = None
+
+    Network.eval = lambda self: self  # type: ignore[assignment]
+    Network.inference = lambda self, images: types.SimpleNamespace(depth=np.full((len(images), 40, 64), 6.0))  # type: ignore[assignment]
+    package = types.ModuleType("depth_anything_3.api")
+    package.DepthAnything3 = Network  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "depth_anything_3.api", package)
+    monkeypatch.setitem(sys.modules, "depth_anything_3", types.ModuleType("depth_anything_3"))
+    monocular._package.cache_clear()
+    depth = metric_depth(FRAMES, CAMERA, DepthConfig(mono="depth_anything_3", device="cpu"))
+    np.testing.assert_allclose(depth, 6.0 * 50 / 300)  # focal length 100 at width 128 is 50 at width 64
+    monocular._package.cache_clear()
+
+
+@pytest.mark.parametrize("mono", ["depth_anything_v2", "zoedepth", "depth_pro"])
+def test_missing_weights_say_what_to_download_how_and_how_large(mono: str) -> None:
+    with pytest.raises(WeightsMissing, match=r"hf download \S+ --local-dir FOLDER.*B.*--set depth.weights=FOLDER"):
+        metric_depth(FRAMES, CAMERA, DepthConfig(mono=mono, device="cpu"))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("mono", ["moge2", "depth_anything_3"])
+def test_a_missing_package_says_how_to_install_it(mono: str) -> None:
+    with pytest.raises(ImportError, match="comes in a package of its own: pip install git"):
+        metric_depth(FRAMES, CAMERA, DepthConfig(mono=mono, device="cpu"))  # type: ignore[arg-type]
+
+
+def test_memory_that_does_not_suffice_halves_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+
+    def backend(camera: Intrinsics, config: DepthConfig) -> Any:
+        def work(images: np.ndarray) -> np.ndarray:
+            sizes.append(len(images))
+            if len(images) > 1:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return np.full((len(images), 8, 8), float(images[0, 0, 0, 0]))
+
+        return work
+
+    monkeypatch.setitem(BACKENDS, "zoedepth", backend)
+    depth = metric_depth(FRAMES, CAMERA, DepthConfig(mono="zoedepth", batch=4))
+    assert sizes == [3, 1, 1, 1] and depth[:, 0, 0].tolist() == [max(float(f[0, 0, 0]), 0) or np.nan for f in FRAMES]
