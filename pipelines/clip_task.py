@@ -116,6 +116,7 @@ def _planned(place: Workplace, payload: dict[str, Any], source: Source, key: str
             "source": source.name,
             "clips": [[c.start_frame, c.end_frame, c.start_s, c.end_s, c.pixel_options] for c in plan.clips],
             "refused": [[name, why.reason, why.detail] for name, why in plan.refused],
+            "likeness": [f"{value:016x}" for value in plan.likeness],
         }
 
     record = measured(key, "source", print_, work)

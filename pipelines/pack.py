@@ -9,19 +9,23 @@ import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipelines.files import replacing, write_json
 from pipelines.ledger import Ledger, Record, fingerprint
 from pipelines.mirror import ahead
-from pipelines.plan import Job, Loss, Work
+from pipelines.plan import Job, Loss, Work, likeness_of, source_key
 from pipelines.storage import in_parallel
 from schemas import run_folder as names
 from schemas.clip import ClipSpec
 
+if TYPE_CHECKING:
+    from pipelines.rewriting import Rewritten
+
 PACK_VERSION = 1
 BATCH_ROWS = 200_000  # rows that are selected together; bounds memory
 SELECTION = "selection"
+HELD_OUT = "held_out.json"
 
 
 @dataclass(frozen=True)
@@ -33,11 +37,20 @@ class Kept:
     digest: str  # of its selected questions
 
 
-def split_clips(job: Job, specs: Iterable[ClipSpec]) -> list[tuple[ClipSpec, str]]:
-    """Every clip with its split."""
-    from curation.shards.split import split_of
+def split_clips(job: Job, specs: Sequence[ClipSpec]) -> list[tuple[ClipSpec, str]]:
+    """Every clip with its split. What is held out is remembered, so that more videos never make training material of it."""
+    from curation.shards.split import Look, split_sources
 
-    return [(spec, split_of(spec.source.sha256, job.config.shards.bench_share)) for spec in specs]
+    ledger, share = Ledger(job.output), job.config.shards.bench_share
+    sources = {source_key(spec.source): spec.source for spec in specs}
+    looks = {key: Look(source.sha256, likeness_of(ledger.read("source", key))) for key, source in sources.items()}
+    memory = ledger.root / HELD_OUT
+    known = json.loads(memory.read_text(encoding="utf-8")) if memory.exists() else {}
+    before = set(known["keys"]) if known.get("bench_share") == share else set()
+    splits, held_out = split_sources(looks, share, before)
+    if held_out - before or (known and known["bench_share"] != share):
+        write_json(memory, {"bench_share": share, "keys": sorted(before | held_out)})
+    return [(spec, splits[source_key(spec.source)]) for spec in specs]
 
 
 def select_questions(job: Job, specs: Sequence[ClipSpec], prints: dict[str, str]) -> list[Kept]:
@@ -52,16 +65,18 @@ def select_questions(job: Job, specs: Sequence[ClipSpec], prints: dict[str, str]
         prints: per clip id, the fingerprint of its ``questions`` record.
     """
     ledger = Ledger(job.output)
-    whole = fingerprint(SELECTION, PACK_VERSION, job.config.seed, job.config.shards.bench_share, sorted(prints.items()))
+    splits = split_clips(job, specs)
+    sides = [[spec.clip_id, split] for spec, split in splits]
+    whole = fingerprint(SELECTION, PACK_VERSION, job.config.seed, sides, sorted(prints.items()))
     stamp = ledger.root / "selection.json"
     if stamp.exists():
         known = json.loads(stamp.read_text(encoding="utf-8"))
         if known["whole"] == whole and (job.mirror or all((_folder(job, spec) / names.SELECTED).exists() for spec in specs)):
-            return [Kept(spec, split, known["digests"][spec.clip_id]) for spec, split in split_clips(job, specs)]
+            return [Kept(spec, split, known["digests"][spec.clip_id]) for spec, split in splits]
     stamp.unlink(missing_ok=True)  # it must not vouch for files that the loop below replaces, should that be cut short
     kept: dict[str, Kept] = {}
     for split in ("train", "test"):
-        mine = [spec for spec, its in split_clips(job, specs) if its == split]
+        mine = [spec for spec, its in splits if its == split]
         for batch in _batches(job, ledger, mine):
             for item in _select_batch(job, ledger, batch, split):
                 kept[item.spec.clip_id] = item
@@ -126,7 +141,9 @@ def _bring(job: Job, ledger: Ledger, batch: Sequence[ClipSpec]) -> None:
     in_parallel(fetch, batch)
 
 
-def publish_clips(job: Job, run_id: str, kept: Sequence[Kept], reasoned: dict[str, str]) -> tuple[dict[str, Any], bool]:
+def publish_clips(
+    job: Job, run_id: str, kept: Sequence[Kept], reasoned: dict[str, str], rewritten: Rewritten | None = None
+) -> tuple[dict[str, Any], bool]:
     """Write ``publish/`` unless it holds just this already.
 
     Args:
@@ -134,6 +151,7 @@ def publish_clips(job: Job, run_id: str, kept: Sequence[Kept], reasoned: dict[st
         run_id: for the rows.
         kept: the clips, in the order of their ids.
         reasoned: per clip id whose reasoning is done, the fingerprint of that record.
+        rewritten: chains of thought that stand for those of the reasoning stage.
 
     Returns:
         The counts that ``curation.shards.publish`` gives, and whether anything was written.
@@ -149,7 +167,15 @@ def publish_clips(job: Job, run_id: str, kept: Sequence[Kept], reasoned: dict[st
     }
     clips = [[k.spec.clip_id, k.spec.source.name, k.split, k.digest, reasoned.get(k.spec.clip_id)] for k in kept]
     columns = {name: schema.names for name, schema in PUBLISHED.items()}
-    whole = fingerprint(PACK_VERSION, run_id, about, job.config.shards.model_dump(mode="json"), columns, clips)
+    whole = fingerprint(
+        PACK_VERSION,
+        run_id,
+        about,
+        job.config.shards.model_dump(mode="json"),
+        columns,
+        clips,
+        rewritten.digest if rewritten else "",
+    )
     if stamp.exists():
         known = json.loads(stamp.read_text(encoding="utf-8"))
         there = known.get("version") == job.mirror.latest() if job.mirror else known["files"] == _listing(folder)
@@ -159,13 +185,15 @@ def publish_clips(job: Job, run_id: str, kept: Sequence[Kept], reasoned: dict[st
     from curation.shards.rows import clip_row
 
     videos: dict[str, str] = {}
+    choice = _choice(job, kept, reasoned)
+    chains = rewritten.rows if rewritten else None
 
     def published() -> Iterator[PublishedClip]:
         for item in _at_hand(job, kept, reasoned):
             info = _info(job, item.spec)
             row = clip_row(info, item.spec.source.name, item.split)
             videos[row["video"]] = f"{names.clip_folder(item.spec.clip_id)}/{names.CLIP_VIDEO}"
-            yield PublishedClip(_folder(job, item.spec), row, item.spec.clip_id in reasoned)
+            yield PublishedClip(_folder(job, item.spec), row, item.spec.clip_id in reasoned, choice, chains)
 
     if job.mirror is None:
         counts = publish(published(), folder, job.config.shards, run_id, about)
@@ -177,6 +205,31 @@ def publish_clips(job: Job, run_id: str, kept: Sequence[Kept], reasoned: dict[st
     write_json(stamp, {"whole": whole, "counts": counts, "version": version})
     job.sync()
     return counts, True
+
+
+def _choice(job: Job, kept: Sequence[Kept], reasoned: dict[str, str]) -> dict[str, set[str]]:
+    """The ids that ``rft`` and ``bench`` take."""
+    from curation.shards.choose import Candidate, choose_bench, choose_rft, habit_of
+    from curation.shards.writer import read_table
+
+    config = job.config.shards
+    found: dict[str, list[Candidate]] = {"train": [], "test": []}
+    for item in _at_hand(job, kept, reasoned):
+        if item.split == "train" and item.spec.clip_id not in reasoned:
+            continue
+        table = read_table(_folder(job, item.spec) / (names.RFT if item.split == "train" else names.SELECTED))
+        columns = ["id", "clip_id", "kind", "options", "answer", "answer_value", *({"motion_score"} & set(table.schema.names))]
+        for row in table.select(columns).to_pylist():
+            habit = habit_of(row["options"], row["answer"], row["answer_value"])
+            found[item.split].append(Candidate(row["id"], row["clip_id"], row["kind"], habit, row.get("motion_score", 0.0)))
+    rft = choose_rft(found["train"], min_motion_m=config.rft_min_motion_m, size=config.rft_size, shares=config.rft_shares)
+    return {"rft": rft, "bench": choose_bench(found["test"], size=config.bench_size)}
+
+
+def training_folders(job: Job, kept: Sequence[Kept], reasoned: dict[str, str]) -> Iterator[Path]:
+    """The folders of the training clips whose reasoning is done, each with its products at hand while it is its turn."""
+    training = [item for item in kept if item.split == "train" and item.spec.clip_id in reasoned]
+    return (_folder(job, item.spec) for item in _at_hand(job, training, reasoned))
 
 
 PACKED = (names.CLIP_JSON, names.CAMERAS, names.OBJECTS, names.TRACKS, names.FACTS)

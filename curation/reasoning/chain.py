@@ -41,7 +41,7 @@ def reason(
         path: number of the variant; each phrases the steps differently.
         register: whether the prose holds measured amounts.
     """
-    if not stateable(fact):
+    if not stateable(fact) or not row["options"]:
         return None
     steps = tell(row, fact, clip, words, seed=seed, path=path, register=register)
     first, last = state_blocks(fact)

@@ -54,7 +54,7 @@ def register_of(sample_id: str, path: int, config: ReasoningConfig, seed: int) -
 
 def _by_turns(pairs: list[tuple[Row, Fact]]) -> list[tuple[Row, Fact]]:
     order = list({**KINDS, **FURTHER})
-    ranked = sorted((p for p in pairs if stateable(p[1])), key=lambda p: (-motion_score(p[1]), p[0]["id"]))
+    ranked = sorted((p for p in pairs if stateable(p[1]) and p[0]["options"]), key=lambda p: (-motion_score(p[1]), p[0]["id"]))
     turns: dict[str, int] = {}
     keyed = []
     for row, fact in ranked:

@@ -20,7 +20,7 @@ def motion_score(fact: Fact) -> float:
 
 def reinforcement_row(row: dict[str, Any], fact: Fact) -> dict[str, Any] | None:
     """A row of ``schemas.tables.RFT``: the question with its solution, or None without the positions that it needs."""
-    if not stateable(fact):
+    if not stateable(fact) or not row["options"]:
         return None
     camera_center, object_center = states(fact)
     return {

@@ -29,10 +29,11 @@ def front_matter(counts: Mapping[str, Any]) -> str:
     configs = [
         {
             "config_name": name,
-            "data_files": [{"split": split, "path": f"{name}/{split}-*.parquet"} for split in _declared(splits)],
+            "data_files": [{"split": split, "path": f"{name}/{split}-*.parquet"} for split, rows in splits.items() if rows],
             **({"default": True} if name == "sft" else {}),
         }
         for name, splits in counts["rows"].items()
+        if any(splits.values())  # ``load_dataset`` of a table without rows raises; the card says which there are
     ]
     questions = sum(sum(counts["rows"][name].values()) for name in ("sft", "bench"))
     size = next((word for limit, word in _SIZES if questions < limit), "n>10M")
@@ -47,11 +48,6 @@ def front_matter(counts: Mapping[str, Any]) -> str:
         "configs": configs,
     }
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=True).rstrip()
-
-
-def _declared(splits: dict[str, int]) -> list[str]:
-    """Splits with rows; all of them where none has any. ``load_dataset`` cannot load a split without rows unless it streams."""
-    return [split for split, rows in splits.items() if rows] or list(splits)
 
 
 def columns() -> dict[str, list[str]]:

@@ -6,7 +6,7 @@ import ctypes
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,11 +40,20 @@ _AT_FDCWD = -100
 
 @dataclass(frozen=True)
 class PublishedClip:
-    """A clip to publish: its folder, its row of ``clips`` (``split`` filled in), and whether it has reasoned rows."""
+    """A clip to publish.
+
+    Attributes:
+        row: of ``clips``, ``split`` filled in.
+        reasoned: whether it has reasoned rows.
+        choice: per config, the ids that it takes; configs that are not named take all.
+        chains: gives the rows of ``st_cot`` in the place of those that the reasoning stage left in the folder.
+    """
 
     folder: Path
     row: Row
     reasoned: bool
+    choice: Mapping[str, Collection[str]] | None = None
+    chains: Callable[[Path], list[Row]] | None = None
 
 
 def publish(
@@ -122,7 +131,12 @@ def _tables(clip: PublishedClip, split: str) -> Iterator[tuple[str, pa.Table]]:
         if split not in splits or (name in ("st_cot", "rft") and not clip.reasoned):
             continue
         schema = tables.PUBLISHED[name]
-        table = read_table(clip.folder / file, schema) if file else table_of([clip.row], schema)
+        if name == "st_cot" and clip.chains is not None:
+            table = table_of(clip.chains(clip.folder), schema)
+        else:
+            table = read_table(clip.folder / file, schema) if file else table_of([clip.row], schema)
+        if clip.choice is not None and name in clip.choice:
+            table = table.filter(pa.array([name_ in clip.choice[name] for name_ in table["id"].to_pylist()], pa.bool_()))
         key = "id" if "id" in schema.names else "fact_id" if "fact_id" in schema.names else None
         yield name, table.take(pc.sort_indices(table, [(key, "ascending")])) if key else table
 

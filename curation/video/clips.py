@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from curation.video.layouts import plan_eyes
+from curation.video.likeness import Watcher
 from curation.video.reading import Pictures, open_pictures
 from curation.video.shots import Span, Timeline, spans, timeline
 from schemas.camera import Array
@@ -37,10 +38,14 @@ _PAIRED_SHARE = 0.8  # of the left frames; with fewer partners the two files are
 
 @dataclass(frozen=True)
 class ClipPlan:
-    """The clips of a source in order, and the parts of it that were refused: (name with time span, why)."""
+    """The clips of a source in order, and the parts of it that were refused: (name with time span, why).
+
+    ``likeness`` is what its left eye shows (``curation.video.likeness``): the same in any layout, container or quality.
+    """
 
     clips: list[ClipSpec]
     refused: list[tuple[str, Rejected]]
+    likeness: tuple[int, ...] = ()
 
 
 def plan_clips(source: Source, config: VideoConfig) -> ClipPlan:
@@ -54,7 +59,8 @@ def plan_clips(source: Source, config: VideoConfig) -> ClipPlan:
     """
     pictures = open_pictures(source.left, source.fps)
     eyes = plan_eyes(source.layout, pictures.width, pictures.height, pictures.pixel_aspect, source.camera, config)
-    line = timeline(pictures.read(), eyes.left, pictures.width, pictures.height)
+    watcher = Watcher(eyes.left)
+    line = timeline(watcher.watched(pictures.read()), eyes.left, pictures.width, pictures.height)
     if not line.times_s:
         raise Rejected("unreadable_video", "no frame of it can be decoded")
     usable = _paired(source, pictures, line) if source.right is not None else np.ones(len(line.times_s), bool)
@@ -71,7 +77,7 @@ def plan_clips(source: Source, config: VideoConfig) -> ClipPlan:
             for a, b in _cut(line, span.first, span.last, config.max_clip_s):
                 clips.append(ClipSpec(source, a, b, line.times_s[a], _end_s(line, b), options))
     refused.extend(_losses(source, pictures, line))
-    return ClipPlan(clips, refused)
+    return ClipPlan(clips, refused, tuple(watcher.hashes))
 
 
 def _refusal(line: Timeline, span: Span, config: VideoConfig) -> Rejected | None:

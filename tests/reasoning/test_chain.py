@@ -205,5 +205,5 @@ def test_the_motion_score_counts_certain_metres_of_camera_and_object() -> None:
 def test_a_fact_without_scale_is_not_reasoned_about() -> None:
     relative = dataclasses.replace(fact_with(), kind="camera_direction", object_id="", value=None)
     del relative.details["camera_center"]
-    assert reason({"id": "q"}, relative, clip_row(), {}, seed=0) is None
-    assert reinforcement_row({"id": "q"}, relative) is None
+    assert reason({"id": "q", "options": ["a"]}, relative, clip_row(), {}, seed=0) is None
+    assert reinforcement_row({"id": "q", "options": ["a"]}, relative) is None

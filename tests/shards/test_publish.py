@@ -16,7 +16,6 @@ from datasets import load_dataset
 
 from curation.shards.load import load
 from curation.shards.publish import LAYOUT, PublishedClip, publish
-from curation.shards.split import split_of
 from curation.shards.writer import ShardWriter, read_table, table_of, write_table
 from schemas import run_folder as names
 from schemas import tables
@@ -121,14 +120,42 @@ def test_every_config_loads_offline_with_its_columns(published: Path, tmp_path: 
         assert found[split].num_rows > 0, f"{name} has no {split} rows to test with"
 
 
+def test_every_config_that_the_card_lists_loads_and_the_others_are_told_of(published: Path, empty: Path, tmp_path: Path) -> None:
+    some = tmp_path / "some"
+    publish([make_clip(tmp_path / "clips", c, objects=0) for c in ids(2)], some / "publish", ShardsConfig(), "r", ABOUT)
+    for folder, missing in ((published, set()), (some / "publish", {"bench", "objects", "tracks"}), (empty, set(LAYOUT))):
+        text = (folder / "README.md").read_text()
+        listed = {c["config_name"] for c in yaml.safe_load(text.split("---\n")[1])["configs"]}
+        assert listed == set(LAYOUT) - missing
+        for name in listed:
+            assert all(len(split) for split in load_dataset(str(folder), name, cache_dir=str(tmp_path / "cache")).values())
+        told = [line for line in text.splitlines() if line.startswith("Without rows in this run")]
+        assert len(told) == bool(missing) and all(f"`{name}`" in told[0] for name in missing)
+
+
 @pytest.mark.parametrize("name", names.PUBLISHED_TABLES)
-def test_every_config_loads_offline_without_any_row(empty: Path, tmp_path: Path, name: str) -> None:
+def test_every_table_loads_offline_without_any_row(empty: Path, tmp_path: Path, name: str) -> None:
     found = load(empty, name, cache_dir=str(tmp_path))
-    streamed = load_dataset(str(empty), name, cache_dir=str(tmp_path), streaming=True)
-    assert set(found) == set(streamed) == set(LAYOUT[name][1])
+    assert set(found) == set(LAYOUT[name][1])
     for split in found:
         assert found[split].num_rows == 0 and found[split].column_names == tables.PUBLISHED[name].names
-        assert list(streamed[split]) == []
+
+
+def test_a_clips_rows_can_be_chosen_and_its_chains_replaced(tmp_path: Path) -> None:
+    clips = [make_clip(tmp_path / "clips", c, "test" if n else "train") for n, c in enumerate(ids(2))]
+    ids_of = {name: pq.read_table(clips[n].folder / LAYOUT[name][0])["id"].to_pylist() for name, n in (("rft", 0), ("bench", 1))}
+    choice = {"rft": {ids_of["rft"][1]}, "bench": set(ids_of["bench"][:2])}
+
+    def chains(folder: Path) -> list[dict[str, Any]]:
+        return [{**question(folder.name, 7), "thinking": "anew", "rewritten_by": "m"}]
+
+    chosen = [PublishedClip(c.folder, c.row, c.reasoned, choice, chains) for c in clips]
+    counts = publish(chosen, tmp_path / "publish", ShardsConfig(), "r", ABOUT)
+    assert (
+        counts["rows"]["rft"] == {"train": 1} and counts["rows"]["bench"] == {"test": 2} and counts["rows"]["sft"] == {"train": 3}
+    )
+    (file,) = (tmp_path / "publish" / "st_cot").iterdir()
+    assert pq.read_table(file)["thinking"].to_pylist() == ["anew"]
 
 
 @pytest.mark.parametrize("name", names.PUBLISHED_TABLES)
@@ -254,14 +281,6 @@ def test_the_folder_is_never_absent_while_it_is_replaced(tmp_path: Path) -> None
 def test_a_misspelt_column_is_an_error() -> None:
     with pytest.raises(ValueError, match="anwser"):
         table_of([{"id": "x", "anwser": "A"}], tables.SFT)
-
-
-def test_the_split_is_that_of_the_source_and_about_as_large_as_asked() -> None:
-    digests = [hashlib.sha256(str(n).encode()).hexdigest() for n in range(4000)]
-    assert 0.08 < sum(split_of(d, 0.1) == "test" for d in digests) / 4000 < 0.12
-    assert {split_of(d, 0.0) for d in digests} == {"train"} and {split_of(d, 1.0) for d in digests} == {"test"}
-    held_out = {d for d in digests if split_of(d, 0.1) == "test"}
-    assert held_out <= {d for d in digests if split_of(d, 0.2) == "test"}, "a larger share keeps what was held out"
 
 
 def test_a_table_reads_back_as_it_was_written(tmp_path: Path) -> None:
