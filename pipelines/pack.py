@@ -22,7 +22,7 @@ from schemas.clip import ClipSpec
 if TYPE_CHECKING:
     from pipelines.rewriting import Rewritten
 
-PACK_VERSION = 1
+PACK_VERSION = 2
 BATCH_ROWS = 200_000  # rows that are selected together; bounds memory
 SELECTION = "selection"
 HELD_OUT = "held_out.json"

@@ -12,7 +12,7 @@ import json
 import os
 import tempfile
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -129,7 +129,7 @@ class _Broken(Exception):
 
 async def ask_all(
     requests: Iterable[Request], endpoint: Endpoint, config: RewriteConfig, cache: ReplyCache, tally: Tally
-) -> AsyncIterator[tuple[Request, str | None, str]]:
+) -> AsyncGenerator[tuple[Request, str | None, str], None]:
     """Yield every request, in the order in which they end, with its text, or None and a counted word for why there is none.
 
     Never raises for what a server does. After ``give_up_after`` losses in a row, or a refusal that concerns all requests
