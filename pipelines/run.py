@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from pipelines.bounds import given_away
 from pipelines.clip_task import source_key
 from pipelines.files import write_json, write_text
 from pipelines.lease import Lease
@@ -116,6 +117,7 @@ class _Run:
         self.started = time.time()
         self.asker = _asker(job.config)
         self.rewriting: dict[str, Any] | None = None
+        self.given_away: list[str] = []  # why the questions can be answered without the video
         self.worked = 0
 
     def carry_out(self, *, dry_run: bool) -> int:
@@ -154,6 +156,7 @@ class _Run:
             if not wrote and not self.worked and (done := self.finished_before(plan)):
                 print(f"{text({**done, 'output': self.job.place})}\n  nothing was left to do")
                 return int(done["exit_status"])
+            self.given_away = given_away(self.job.output, self.job.config.run.max_blind_excess)
             status = "finished"
         except KeyboardInterrupt:
             status = "interrupted"
@@ -316,7 +319,8 @@ class _Run:
             return None
         known = json.loads(file.read_text(encoding="utf-8"))
         same = known["status"] == "finished" and known["run_id"] == self.run_id(plan)
-        return known if same and known["max_failure_rate"] == self.job.config.run.max_failure_rate else None
+        bounds = ("max_failure_rate", "max_blind_excess")
+        return known if same and all(known.get(name) == getattr(self.job.config.run, name) for name in bounds) else None
 
     def close(self, status: str, plan: Plan, kept: Sequence[Kept], published: dict[str, Any] | None) -> int:
         """Count, write run.json and quarantine.parquet, print the summary; the exit status."""
@@ -329,7 +333,7 @@ class _Run:
         losses = loss_counts(plan.losses)
         total = len(works) + sum(losses["failed"].values())
         rate = quarantined / total if total else 0.0
-        failed = status == "failed" or rate > config.run.max_failure_rate
+        failed = status == "failed" or rate > config.run.max_failure_rate or bool(self.given_away)
         exit_status = INTERRUPTED if status == "interrupted" else int(failed)
         order = [s.name for s in self.stages if not s.after_selection] + [s.name for s in self.stages if s.after_selection]
         report = {
@@ -346,6 +350,8 @@ class _Run:
             "config": masked(config.model_dump(mode="json")),
             "max_failure_rate": config.run.max_failure_rate,
             "failure_rate": round(rate, 6),
+            "max_blind_excess": config.run.max_blind_excess,
+            "given_away": self.given_away,
             "started": datetime.datetime.fromtimestamp(self.started, datetime.UTC).isoformat(timespec="seconds"),
             "seconds": round(time.time() - self.started, 3),
             "sources": {"found": plan.sources, **losses},
@@ -369,6 +375,8 @@ class _Run:
             print(rewriting_summary(self.rewriting), flush=True)
         if rate > config.run.max_failure_rate:
             print(f"  TOO MANY FAILED: {rate:.0%} of {total}, more than run.max_failure_rate={config.run.max_failure_rate:g}")
+        for words in self.given_away:
+            print(f"  GIVEN AWAY (beyond run.max_blind_excess={config.run.max_blind_excess:g}) {words}")
         return exit_status
 
 

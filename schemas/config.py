@@ -383,6 +383,9 @@ class RunConfig(Section):
     """Fetched videos are kept there for the next clip up to this size, GiB; those used longest ago go first."""
     max_failure_rate: float = Field(default=0.5, ge=0, le=1)
     """The run exits non-zero when a larger share of clips *failed* (rejections do not count)."""
+    max_blind_excess: float = Field(default=0.02, ge=0, le=1)
+    """The run exits non-zero when a guesser that never sees the video beats chance by more, on any published table of questions and
+    beyond what luck explains (see ``pipelines.audit``); 1 checks nothing."""
     max_attempts: int = Field(default=3, ge=1)
     """A clip that failed this often stays in quarantine, whatever is asked for."""
 
