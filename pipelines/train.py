@@ -75,7 +75,9 @@ def parser() -> argparse.ArgumentParser:
     out.add_argument("--trainer", type=Path, metavar="DIR", help="mllm4d: folder qwen-vl-sft of a checkout of MLLM-4D")
     out.add_argument("--port", type=int, default=8000, metavar="N", help="of the rollout server (default 8000)")
     out.add_argument("--job-arg", action="append", default=[], metavar="ARG", help="passed on to ray job submit, or as #SBATCH")
-    out.add_argument("--rehearse", action="store_true", help="a tiny random model and a few steps on this CPU (trl)")
+    out.add_argument(
+        "--rehearse", action="store_true", help="a tiny random model and a few steps, on a CPU unless --gpus N (trl)"
+    )
     out.add_argument("--dry-run", action="store_true", help="print the commands and what speaks against them; run nothing")
     out.add_argument("--force", action="store_true", help="run although something speaks against it")
     return out
@@ -95,9 +97,9 @@ def main(argv: list[str] | None = None) -> int:
 def run(arguments: argparse.Namespace, words: list[str]) -> int:
     """Carry out a parsed call."""
     if arguments.rehearse:
-        if arguments.backend != "trl" or arguments.on != "local" or arguments.gpus:
-            raise Refused("a rehearsal is --backend trl --on local without GPUs; leave the other options out")
-        arguments.gpus = 0
+        if arguments.backend != "trl" or arguments.on != "local":
+            raise Refused("a rehearsal is --backend trl --on local; leave the other options out")
+        arguments.gpus = arguments.gpus or 0
     values = recipe(arguments.stage, arguments.preset, arguments.assignments, rehearse=arguments.rehearse)
     if not (arguments.run / names.RUN_JSON).is_file():
         raise Refused(f"expected a run folder with {names.RUN_JSON}, found none in {arguments.run}")

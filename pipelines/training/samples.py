@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,13 @@ class AnswerOnly:
     """
 
     def __init__(self, processor: Any, max_length: int) -> None:
-        self.processor, self.max_length, self.too_long = processor, max_length, 0
+        self.processor, self.max_length = processor, max_length
+        self._count = multiprocessing.Value("q", 0)  # of all the loader's processes
+
+    @property
+    def too_long(self) -> int:
+        """How many samples were longer than ``max_length``."""
+        return self._count.value
 
     def __call__(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
         """``input_ids``, ``attention_mask``, ``labels``, ``mm_token_type_ids`` (b, n), right-padded, and the videos."""
@@ -104,7 +111,8 @@ class AnswerOnly:
                 raise ValueError(f"{example['id']}: the chat template does not end the answer with the end-of-turn token")
         labels = [IGNORED] * len(head) + tokens[len(head) : end] + [IGNORED] * (len(tokens) - end)
         if len(tokens) > self.max_length:
-            self.too_long += 1
+            with self._count.get_lock():
+                self._count.value += 1
             labels = [IGNORED] * len(tokens)
         types = whole["mm_token_type_ids"][0]
         sizes = {"input_ids": tokens, "attention_mask": [1] * len(tokens), "labels": labels, "mm_token_type_ids": list(types)}

@@ -78,6 +78,8 @@ def test_a_sample_that_is_too_long_teaches_nothing_and_is_counted(walk: Walk, tm
     collate = AnswerOnly(load_processor(tiny(walk), FRAMES, PIXELS), max_length=100)
     batch = collate([supervised(walk.run, "sft", tmp_path)[0]])
     assert collate.too_long == 1 and bool((batch["labels"] == IGNORED).all())
+    list(torch.utils.data.DataLoader([supervised(walk.run, "sft", tmp_path)[0]] * 2, collate_fn=collate, num_workers=2))
+    assert collate.too_long == 3, "those of the loader's processes too"
 
 
 def test_the_model_is_told_the_times_of_the_frames_that_questions_name(walk: Walk) -> None:
