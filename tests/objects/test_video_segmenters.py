@@ -11,7 +11,7 @@ import pytest
 
 from curation.objects.backends import find_instances
 from curation.objects.backends.grounded import prompt_of
-from curation.objects.backends.runtime import in_batches, runtime, video_pixels
+from curation.objects.backends.runtime import Runtime, in_batches, load, runtime, video_pixels
 from curation.objects.backends.weights import WeightsMissing
 from curation.objects.masks import decode
 from schemas.config import ObjectsConfig
@@ -165,6 +165,29 @@ def test_the_device_is_the_gpu_where_there_is_one(monkeypatch: pytest.MonkeyPatc
     place = runtime(ObjectsConfig(backend="sam3"), torch)
     assert (place.device, place.dtype) == ("cuda", "bfloat16")
     assert runtime(ObjectsConfig(backend="sam3", device="cpu"), torch).dtype == "float32"
+
+
+def test_compiling_takes_the_image_encoder_of_every_model(checkpoints: dict[str, Path]) -> None:
+    place = Runtime("cpu", "float32", compile=True)
+    for kind, path in (
+        ("sam3", "detector_model.vision_encoder"),
+        ("grounded_sam2", "vision_encoder"),
+        ("edgetam", "vision_encoder"),
+    ):
+        name = {"sam3": "Sam3VideoModel", "grounded_sam2": "Sam2VideoModel", "edgetam": "EdgeTamVideoModel"}[kind]
+        model, _ = load(name, "", str(checkpoints[kind]), place, "o", "a")
+        assert model.get_submodule(path)._compiled_call_impl is not None and model._compiled_call_impl is None
+
+
+def test_a_missing_package_of_a_model_is_named(checkpoints: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    from transformers import EdgeTamVideoModel
+
+    def from_pretrained(*_: object, **__: object) -> None:
+        raise ImportError("TimmWrapperModel requires the timm library but it was not found\nmore")
+
+    monkeypatch.setattr(EdgeTamVideoModel, "from_pretrained", from_pretrained)
+    with pytest.raises(ImportError, match="objects.weights.*timm"):
+        load("EdgeTamVideoModel", "", "elsewhere", Runtime("cpu", "float32", False), "objects.weights", "")
 
 
 @pytest.mark.parametrize(

@@ -73,11 +73,27 @@ def load(model_class: str, processor_class: str, name: str, place: Runtime, opti
     try:
         processor = getattr(transformers, processor_class).from_pretrained(name) if processor_class else None
         model = getattr(transformers, model_class).from_pretrained(name, dtype=getattr(torch, place.dtype))
+    except ImportError as error:  # EdgeTAM's backbone comes from timm
+        raise ImportError(f"{option}: the model {name!r} needs a further package: {str(error).strip().splitlines()[0]}") from None
     except (OSError, ValueError) as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise WeightsMissing(f"{option}: the model {name!r} could not be loaded ({first[:200]}). {advice}") from None
     model = model.to(place.device).eval()
-    return (torch.compile(model) if place.compile else model), processor
+    if place.compile:
+        encoder = next(found for path in _ENCODERS if (found := _submodule(model, path)) is not None)
+        encoder.compile()
+    return model, processor
+
+
+_ENCODERS = ("vision_encoder", "detector_model.vision_encoder", "model.backbone", "")
+"""Where models keep the image encoder, most of their cost; the rest juggles sessions, which compilers do not follow."""
+
+
+def _submodule(model: Any, path: str) -> Any | None:
+    try:
+        return model.get_submodule(path)
+    except AttributeError:
+        return None
 
 
 def video_pixels(left: UInt8[Array, "t h w 3"], size: int, mean: Sequence[float], std: Sequence[float], dtype: str) -> Any:
