@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any
 
+from curation.questions.rows import label_of
 from curation.reasoning.chain import prompts, state_blocks
 from curation.reasoning.claims import Measured, clauses, contradiction
 from curation.reasoning.evidence import Evidence, evidence
@@ -177,9 +178,7 @@ def _true(prose: str, sample: Sample) -> None:
     row, plain = sample.row, _named(prose, sample)
     if wrong := wrong_number(plain, sample.row, sample.fact, sample.clip, sample.seen):
         raise Rejected("contradicts_number", wrong)
-    others = [
-        option for option in row["options"] if option != row["answer_text"] and len(option) > 3 and option.lower() not in _COMMON
-    ]
+    others = [text for text in row["options"] if text != row["answer_text"] and not _everyday(text, row)]
     for clause in clauses(plain):
         for letter in _CHOICE.findall(clause):
             if letter != row["answer"] and not re.search(r"\b(?:not|isn't|out)\b", clause):
@@ -192,14 +191,21 @@ def _true(prose: str, sample: Sample) -> None:
             raise Rejected(word, f"says {clause[:120]!r}")
 
 
+def _everyday(option: str, row: Mapping[str, Any]) -> bool:
+    """Whether an option's text says one of the words that texts use for other things too."""
+    return len(option) <= 3 or bool({option.lower(), label_of(dict(row), option)} & _COMMON)
+
+
 def _named(prose: str, sample: Sample) -> str:
     """The prose with OBJECT and OTHER in the place of the objects' descriptions, whose words claim nothing."""
-    names = {sample.fact.object_id: "OBJECT", sample.fact.other_object_id: "OTHER"}
-    for name, words in sorted(sample.words.items(), key=lambda item: -len(item[1])):
-        if not words:
-            continue
-        for form in dict.fromkeys((words, words.split(" (")[0])):
-            prose = re.sub(rf"(?<!\w){re.escape(form)}(?!\w)", names.get(name, "THING"), prose, flags=re.IGNORECASE)
+    fact = sample.fact
+    names = {fact.object_id: "OBJECT", fact.other_object_id: "OTHER"}
+    known = {name: words for name, words in sample.words.items() if words}
+    first = [name for name in (fact.object_id, fact.other_object_id) if name in known]  # short names may be shared
+    forms = sorted(known.items(), key=lambda item: -len(item[1]))
+    forms += [(name, known[name].split(" (")[0]) for name in [*first, *sorted(set(known) - set(first))]]
+    for name, form in forms:
+        prose = re.sub(rf"(?<!\w){re.escape(form)}(?!\w)", names.get(name, "THING"), prose, flags=re.IGNORECASE)
     return prose
 
 

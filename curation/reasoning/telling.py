@@ -102,6 +102,8 @@ def _fields(
 ) -> dict[str, str | Said | None]:
     times, details = clip["frame_times_s"], fact.details
     short = {name: text.split(" (")[0] for name, text in words.items()}  # once pointed out, it needs no more pointing
+    if fact.other_object_id and short.get(fact.object_id) == short.get(fact.other_object_id):
+        short = dict(words)  # two of one name need their pointing
     thing = short.get(fact.object_id)
     turn = max((abs(x) for x in details.get("turn_deg", (0.0, 0.0))[:2]), default=0.0)
     return {

@@ -232,3 +232,17 @@ def test_template_texts_with_a_claim_turned_round_are_caught() -> None:
                     caught += bool(reason_for(f"<thinking>\n{text}\n</thinking>\n<answer>{row['answer']}</answer>", of))
                     break
     assert tried > 100 and caught >= 0.97 * tried, f"{caught} of {tried}"
+
+
+def test_descriptions_that_point_claim_nothing_even_where_two_share_a_name() -> None:
+    words = {
+        "obj_1": "the object (about 45% from the left and 78% from the top of the view at frame 0)",
+        "obj_2": "the object (about 79% from the left and 61% from the top of the view at frame 24)",
+        "obj_3": "the red object",
+    }
+    for row, about in samples(2 * len(ALL_KINDS), seed=6):
+        made = reason(row, about, CLIP, words, seed=3, register="quantitative")
+        assert made is not None
+        assert reason_for(made["response"], Sample(row, about, CLIP, words)) == "", made["thinking"]
+        if about.other_object_id:
+            assert words["obj_2"] in made["thinking"]
