@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.files import write_text
+from pipelines.ledger import Lock, OutputIsBusy
 from pipelines.masking import environment_secrets, scrub
 from pipelines.summary import duration, surroundings
 from pipelines.training.backends import RENDER
@@ -89,7 +90,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser().parse_args(words)
     try:
         return run(arguments, words)
-    except (BadRecipe, Refused) as error:
+    except (BadRecipe, Refused, OutputIsBusy) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
 
@@ -121,7 +122,8 @@ def run(arguments: argparse.Namespace, words: list[str]) -> int:
         return 0
     if against and not arguments.force:
         return 2
-    return carry(job, launch, machine, words)
+    with Lock(job.output):
+        return carry(job, launch, machine, words)
 
 
 def carry(job: Job, launch: Launch, machine: Machine, words: list[str]) -> int:

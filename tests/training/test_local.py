@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from pipelines import train
+from pipelines.ledger import Lock
 from pipelines.training import elsewhere
 from pipelines.training.job import ROOT, Job, Launch, Process
 from pipelines.training.local import Ended, carry_out
@@ -186,6 +187,17 @@ def test_what_became_of_a_training_is_recorded_and_it_goes_on_where_it_failed(
     (listed,) = json.loads((run / "run.json").read_text())["training"]
     assert (listed["name"], listed["status"], listed["stage"]) == ("sft-trl", "finished", "sft")
     assert (run / "train" / "sft-trl" / "launch.sh").is_file() and second["versions"] and second["git"]
+
+
+def test_two_trainings_never_share_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = run_folder(tmp_path)
+    stand_in(monkeypatch, "")
+    with Lock(run / "train" / "sft-trl"):
+        assert train.main(["sft", str(run)]) == 2
+    assert "another run holds it" in capsys.readouterr().err
+    assert train.main(["sft", str(run)]) == 0
 
 
 def test_an_interrupted_training_says_so_and_keeps_its_checkpoints(
