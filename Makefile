@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 EXTRAS := dev,models,onnx,publish,train
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast quality bench audit lock clean
+.PHONY: help setup demo test test-fast quality bench audit report lock clean
 
 help:
 	@echo "make setup      .venv with the pinned dependencies; nothing where it is up to date"
@@ -15,6 +15,7 @@ help:
 	@echo "make quality    ruff and mypy"
 	@echo "make bench      what a clip costs, stage by stage"
 	@echo "make audit      labels of 24 test worlds against the truth (hours; goes on where it stopped)"
+	@echo "make report     RUN=DIR: a gallery of a finished run, as static pages"
 	@echo "make lock       new exact versions, after pyproject.toml changed"
 
 setup: $(STAMP)
@@ -50,6 +51,9 @@ audit: setup
 	$(BIN)/python -m pipelines.simulate --split test --worlds 24 --output runs/audit/worlds
 	$(BIN)/python -m pipelines.build --input runs/audit/worlds --output runs/audit/run --set shards.bench_share=0
 	$(BIN)/python -m pipelines.audit --truth runs/audit/worlds runs/audit/run
+
+report: setup
+	$(BIN)/python -m pipelines.report $(RUN)
 
 # Resolved in an empty environment, so that nothing installed by hand slips in.
 lock:
