@@ -136,6 +136,15 @@ def _misbehave(wish: dict[str, Any], stage: str) -> None:
         hoard = []
         while True:
             hoard.append(bytearray(2**24))
+    if does == "disk_full":
+        real = os.replace
+
+        def full(a: Any, b: Any) -> None:
+            if "cameras" in str(b) and not str(b).endswith(".json"):
+                raise OSError(28, "No space left on device", str(b))
+            real(a, b)
+
+        os.replace = full
     if does == "exit":
         os._exit(7)
 
@@ -212,6 +221,8 @@ def questions(clip: Clip) -> dict[str, Any]:
     _called(clip, "questions")
     rows = []
     for n, fact in enumerate(clip.facts[: clip.config.questions.max_per_clip]):
+        letter = "AB"[int(clip.info.clip_id[n % 16], 16) % 2]  # of no pattern, or the run would be refused as given away
+        text = {"A": "1.5 m", "B": "2.0 m"}[letter]
         rows.append(
             {
                 "id": f"{clip.info.clip_id}-{n:03d}",
@@ -220,14 +231,14 @@ def questions(clip: Clip) -> dict[str, Any]:
                 "kind": fact.kind,
                 "question": f"How far does {fact.object_id or 'the camera'} move?",
                 "options": ["1.5 m", "2.0 m"],
-                "answer": "A",
-                "answer_text": "1.5 m",
-                "answer_value": fact.value,
+                "answer": letter,
+                "answer_text": text,
+                "answer_value": float(text[:3]),
                 "object_id": fact.object_id,
                 "frame_i": 0,
                 "frame_j": 5,
                 "fact_ids": [fact.fact_id],
-                "messages": [{"role": "user", "content": "<video>?"}, {"role": "assistant", "content": "A"}],
+                "messages": [{"role": "user", "content": "<video>?"}, {"role": "assistant", "content": letter}],
                 "generator": "fake",
                 "run_id": "",
             }
@@ -238,10 +249,11 @@ def questions(clip: Clip) -> dict[str, Any]:
 
 def reasoning(clip: Clip) -> dict[str, Any]:
     _called(clip, "reasoning")
-    thoughts = {"thinking": "It moves.", "response": "<answer>A</answer>", "camera_center": [[0.0] * 3] * 2, "reward": 1.0}
+    thoughts = {"thinking": "It moves.", "response": "<answer>?</answer>", "camera_center": [[0.0] * 3] * 2, "reward": 1.0}
     clip.save_table(names.REASONING, [row | thoughts for row in clip.selected], tables.ST_COT)
-    solution = [{"answer": "A", "camera_center": [[0.0] * 3] * 2, "object_center": None}]
-    clip.save_table(names.RFT, [row | {"solution": solution, "motion_score": 2.0} for row in clip.selected], tables.RFT)
+    centres = {"camera_center": [[0.0] * 3] * 2, "object_center": None}
+    solved = [row | {"solution": [{"answer": row["answer"], **centres}], "motion_score": 2.0} for row in clip.selected]
+    clip.save_table(names.RFT, solved, tables.RFT)
     return {"reasoned": len(clip.selected)}
 
 
