@@ -13,8 +13,8 @@ from jaxtyping import Float, Int, UInt8
 
 from schemas.camera import Array, Intrinsics
 
-Layout = Literal["mono", "pair", "side_by_side", "over_under", "vr180_side_by_side", "vr180_over_under"]
-STEREO_LAYOUTS: tuple[str, ...] = ("pair", "side_by_side", "over_under", "vr180_side_by_side", "vr180_over_under")
+Layout = Literal["mono", "pair", "side_by_side", "over_under", "vr180_side_by_side", "vr180_over_under", "mv_hevc"]
+STEREO_LAYOUTS: tuple[str, ...] = ("pair", "side_by_side", "over_under", "vr180_side_by_side", "vr180_over_under", "mv_hevc")
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,7 @@ def plan_clips(source: Source, config: VideoConfig) -> ClipPlan:
         Rejected: the source as a whole cannot be used (``unreadable_video``, ``no_video_track``, ``eyes_differ``,
             ``bad_calibration``, ``too_small``, ...).
     """
-    pictures = open_pictures(source.left, source.fps)
+    pictures = open_pictures(source.left, source.fps, both_views=source.layout == "mv_hevc")
     eyes = plan_eyes(source.layout, pictures.width, pictures.height, pictures.pixel_aspect, source.camera, config)
     watcher = Watcher(eyes.left)
     line = timeline(watcher.watched(pictures.read()), eyes.left, pictures.width, pictures.height)

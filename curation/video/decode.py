@@ -39,7 +39,7 @@ def decode_clip(spec: ClipSpec, config: VideoConfig, video_path: Path | None) ->
             ``not_parallel``, ``eyes_differ``, ``eyes_unsynchronised``, ``decode_error``, and what opening a file raises.
     """
     source = spec.source
-    pictures = open_pictures(source.left, source.fps)
+    pictures = open_pictures(source.left, source.fps, both_views=source.layout == "mv_hevc")
     eyes = plan_eyes(source.layout, pictures.width, pictures.height, pictures.pixel_aspect, source.camera, config)
     right = open_pictures(source.right, source.fps) if source.right else None
     size = eyes.camera.width, eyes.camera.height

@@ -71,7 +71,7 @@ def plan_eyes(
 
 def eye_boxes(layout: Layout, width: int, height: int) -> tuple[Box, Box | None]:
     """Boxes of the left and right eye. Of an odd side, the middle line belongs to neither."""
-    if layout.endswith("side_by_side"):
+    if layout.endswith("side_by_side") or layout == "mv_hevc":  # whose two views are read side by side
         return (0, 0, width // 2, height), (width - width // 2, 0, width, height)
     if layout.endswith("over_under"):
         return (0, 0, width, height // 2), (0, height - height // 2, width, height)

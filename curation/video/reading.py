@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from curation.video.sources import image_files
+from curation.video.spatial import read_spatial
 from schemas.camera import Array
 from schemas.outcome import Rejected
 
@@ -76,13 +77,18 @@ class Pictures:
                 yield picture
 
 
-def open_pictures(path: str | Path, image_fps: float | None = None) -> Pictures:
+def open_pictures(path: str | Path, image_fps: float | None = None, *, both_views: bool = False) -> Pictures:
     """The pictures of a video file or of a folder of images (which needs ``image_fps``).
 
+    With ``both_views`` the file is MV-HEVC, and a picture holds both its views, the left eye's on the left.
+
     Raises:
-        Rejected: ``unreadable_video`` / ``unreadable_image``, ``no_video_track``, ``interlaced``, ``too_large``.
+        Rejected: ``unreadable_video`` / ``unreadable_image``, ``no_video_track``, ``interlaced``, ``too_large``,
+            ``second_view_missing``.
     """
     path = Path(path)
+    if both_views:
+        return _open_views(path)
     return _open_images(path, image_fps or 10.0) if path.is_dir() else _open_video(path)
 
 
@@ -147,6 +153,64 @@ def _open_video(path: Path) -> Pictures:
         )
 
 
+def _open_views(path: Path) -> Pictures:
+    """The two views of an MV-HEVC stream as pictures of twice the width."""
+    spatial = read_spatial(path)
+    base = _open_video(path)
+    swapped = spatial is not None and spatial.reversed
+
+    def read(start_s: float) -> Iterator[Picture | None]:
+        with _container(path) as container:
+            stream = _stream(container)
+            # FFmpeg gives the base view alone unless it is asked for more (from 7.1 on).
+            stream.codec_context.options = {"view_ids": "-1"}
+            if start_s > 0:
+                _seek(container, stream, start_s)
+            yield from paired_views(_decoded(container, stream), stream.time_base, stream.start_time or 0, swapped)
+
+    first = next((picture for picture in read(0.0) if picture is not None), None)
+    if first is None or first.rgb().shape[1] != 2 * base.width:
+        raise Rejected(
+            "second_view_missing",
+            f"{path.name!r} is to hold two views (layout mv_hevc), and only one can be decoded: it is no MV-HEVC, or PyAV comes "
+            "with an FFmpeg older than 7.1",
+        )
+    return replace(base, width=2 * base.width, _read=read)
+
+
+def paired_views(frames: Iterable[Any], time_base: Any, origin: int, swapped: bool) -> Iterator[Picture | None]:
+    """Both views of each time as one picture. The decoder gives the views of a time one after the other, the base view first.
+
+    A frame without its partner is lost (None stands for it).
+    """
+    held = None
+    for frame in frames:
+        if frame is None or frame.pts is None:
+            held = None
+            yield None
+        elif held is None:
+            held = frame
+        elif held.pts == frame.pts:
+            views = (frame, held) if swapped else (held, frame)
+            yield Picture(float((frame.pts - origin) * time_base), lambda size=None, views=views: _side_by_side(views, size))
+            held = None
+        else:
+            held = frame
+            yield None
+
+
+def _side_by_side(views: tuple[Any, Any], size: tuple[int, int] | None) -> UInt8[Array, "h w 3"]:
+    half = None if size is None else (max(2, size[0] // 2), size[1])
+    return np.concatenate([_frame_rgb(view, half) for view in views], axis=1)
+
+
+def _seek(container: Any, stream: Any, start_s: float) -> None:
+    try:
+        container.seek((stream.start_time or 0) + round(start_s / stream.time_base), stream=stream, backward=True)
+    except (av.FFmpegError, OSError):
+        container.seek(0)
+
+
 def _duration_s(container: Any, stream: Any) -> float | None:
     if stream.duration:
         return float(stream.duration * stream.time_base)
@@ -175,10 +239,7 @@ def _read_video(path: Path, start_s: float, size: tuple[int, int]) -> Iterator[P
         base = stream.time_base
         origin = stream.start_time or 0
         if start_s > 0:
-            try:
-                container.seek(origin + round(start_s / base), stream=stream, backward=True)
-            except (av.FFmpegError, OSError):
-                container.seek(0)
+            _seek(container, stream, start_s)
         rate = stream.average_rate or stream.guessed_rate or 30
         last_s = -np.inf
         for frame in _decoded(container, stream):

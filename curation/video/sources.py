@@ -10,7 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from curation.video.calibration import Calibration, read_calibration
+from curation.video.spatial import read_spatial
 from schemas.clip import STEREO_LAYOUTS, Layout, Source
 from schemas.config import VideoConfig
 from schemas.outcome import Rejected
@@ -164,6 +167,8 @@ def read_source(found: Candidate, config: VideoConfig) -> Source:
     if found.left is None:
         raise Rejected("left_eye_missing", "there is a right eye but no left one; the left view is what is published")
     calibration = read_calibration(found.sidecar) if found.sidecar else Calibration()
+    if calibration.layout in (None, "mv_hevc") and found.right is None and not found.left.is_dir():
+        calibration = _with_spatial(found.left, calibration)
     layout: Layout = calibration.layout or ("pair" if found.right else "mono")
     if layout == "pair" and found.right is None:
         raise Rejected("right_eye_missing", "layout is pair, and there is no right eye beside the left one")
@@ -199,6 +204,30 @@ def read_source(found: Candidate, config: VideoConfig) -> Source:
         fps = calibration.fps if calibration.fps is not None else config.image_fps
         source = replace(source, fps=fps, assumed=source.assumed + (() if given else ("fps",)))
     return source
+
+
+def _with_spatial(video: Path, calibration: Calibration) -> Calibration:
+    """What a phone's spatial video says of itself, where the sidecar does not say otherwise.
+
+    Raises:
+        Rejected: ``bad_calibration`` where it is of a projection that is not read.
+    """
+    spatial = read_spatial(video)
+    if spatial is None or not spatial.both_eyes:
+        return calibration
+    if spatial.projection not in ("", "rect"):
+        raise Rejected(
+            "bad_calibration", f"spatial video of projection {spatial.projection!r} is not read; expected a rectilinear one"
+        )
+    given = calibration.model_dump()
+    if calibration.camera is None and spatial.hfov_deg is not None:
+        given["camera"] = {"hfov_deg": spatial.hfov_deg}
+    if calibration.baseline_m is None and spatial.baseline_m is not None:
+        given["baseline_m"] = spatial.baseline_m
+    try:
+        return Calibration.model_validate(given | {"layout": "mv_hevc"})
+    except ValidationError as error:
+        raise Rejected("bad_calibration", f"metadata of {_label(video.name)}: {error.errors()[0]['msg']}") from error
 
 
 def _annotations(left: Path) -> Path | None:
