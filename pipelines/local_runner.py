@@ -21,6 +21,7 @@ from schemas.outcome import Failed
 # order then. pycolmap's and OpenCV's thread counts are set where they are called.
 _POOLS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "OPENCV_FOR_THREADS_NUM")
 WORKER_ENV = dict.fromkeys(_POOLS, "1") | {"JE_ARROW_MALLOC_CONF": "background_thread:false"}  # Arrow's thread
+LOST = "worker_lost"  # the kind of a failure that is the worker's: killed for memory, gone with its node
 _GRACE_S = 30.0
 _START_S = 600.0  # imports take seconds, minutes from a cold network disk
 
@@ -140,7 +141,7 @@ class Host:
             return Reply.of(self._read(task.timeout_s + _GRACE_S), task.timeout_s)
         except (HostDied, BrokenPipeError) as error:
             self.kill()
-            return Reply(task.id, failed=Failed("crashed", f"the worker host ended: {error}"))
+            return Reply(task.id, failed=Failed(LOST, f"the worker host ended: {error}"))
         except (OSError, ValueError) as error:  # no process could be made, or the task cannot be written down
             self.kill()
             return Reply(task.id, failed=Failed(type(error).__name__, f"the task could not be handed to a worker: {error}"))

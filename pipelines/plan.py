@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from pipelines.clip_task import source_key, state
 from pipelines.files import write_json
 from pipelines.ledger import Ledger, Record, fingerprint
-from pipelines.local_runner import Reply, Task
+from pipelines.local_runner import LOST, Reply, Task
 from pipelines.masking import environment_secrets, scrub
 from pipelines.mirror import Mirror
 from pipelines.stages import Stage, fingerprints, legs_of
@@ -23,7 +23,8 @@ from schemas import run_folder
 from schemas.clip import ClipSpec, Source
 from schemas.config import Config
 
-LOST = "worker_lost"
+NO_RECORD = "no_record"
+ONCE_MORE = (LOST, NO_RECORD, "StoreError")  # no fault of the clip: tried again at once, and by the next run
 
 
 class Runner(Protocol):
@@ -257,7 +258,7 @@ def again(record: Record, config: Config, retry_failed: bool) -> bool:
     A clip that broke breaks again, as a rule: it waits for ``--retry-failed``. What is no fault of the clip (a worker that
     went away) is tried without asking. Nothing is tried more than ``run.max_attempts`` times.
     """
-    wanted = retry_failed or record.reason in (LOST, "CodeDiffers", "NoRecord", "StoreError")
+    wanted = retry_failed or record.reason in (*ONCE_MORE, "CodeDiffers")
     return record.outcome == "failed" and wanted and record.attempts < config.run.max_attempts
 
 

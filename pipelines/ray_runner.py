@@ -17,8 +17,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from pipelines.local_runner import Host, Leg, Reply, Task
-from pipelines.plan import LOST
+from pipelines.local_runner import LOST, Host, Leg, Reply, Task
 from schemas.config import RunConfig
 from schemas.outcome import Failed
 

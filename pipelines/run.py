@@ -14,6 +14,7 @@ from typing import Any
 
 from pipelines.bounds import given_away
 from pipelines.clip_task import source_key
+from pipelines.events import EventLog, RayCounters
 from pipelines.files import write_json, write_text
 from pipelines.lease import Lease
 from pipelines.ledger import Ledger, Lock, fingerprint
@@ -21,7 +22,20 @@ from pipelines.local_runner import LocalRunner, Reply, Task
 from pipelines.masking import environment_secrets, masked, scrub, secrets_of
 from pipelines.mirror import Mirror
 from pipelines.pack import PACK_VERSION, Kept, publish_clips, select_questions, training_folders, write_quarantine
-from pipelines.plan import LOST, Job, Plan, Runner, Work, adopt_reply, again, clip_tasks, make_plan, record_lost_clip, work_of
+from pipelines.plan import (
+    NO_RECORD,
+    ONCE_MORE,
+    Job,
+    Plan,
+    Runner,
+    Work,
+    adopt_reply,
+    again,
+    clip_tasks,
+    make_plan,
+    record_lost_clip,
+    work_of,
+)
 from pipelines.progress import Progress
 from pipelines.rewriting import REPLIES, Asker, Rewritten, asker_of, rewrite
 from pipelines.rewriting import summary as rewriting_summary
@@ -115,6 +129,8 @@ class _Run:
         self.secrets = secrets_of(job.config.model_dump(mode="json")) | environment_secrets()
         self.command = [scrub(word, self.secrets) for word in command]
         self.started = time.time()
+        self.log = EventLog(job.output, self.started, lambda: self.secrets)
+        self.counters: RayCounters | None = None
         self.asker = _asker(job.config)
         self.rewriting: dict[str, Any] | None = None
         self.given_away: list[str] = []  # why the questions can be answered without the video
@@ -175,6 +191,7 @@ class _Run:
 
             try:
                 runner: Runner = RayRunner(config, preload, legs_of(self.stages, self.job.config))
+                self.counters = RayCounters()
                 return runner
             except ResourcesMissing as error:
                 raise Refused(str(error)) from error
@@ -237,9 +254,12 @@ class _Run:
         if not due:
             return
         self.begin()
+        self.log.write("begin", what=title, clips=len(due), input=str(self.job.input_root), command=self.command)
         self.round(runner, title, due)
         works = [work_of(self.job, w.spec, self.stages, selection=w.selection or None) for w in due.values()]
-        lost = {w.spec.clip_id: w for w in works if w.last and w.last.reason == LOST and again(w.last, self.job.config, False)}
+        lost = {
+            w.spec.clip_id: w for w in works if w.last and w.last.reason in ONCE_MORE and again(w.last, self.job.config, False)
+        }
         if lost:
             print(f"{len(lost)} were lost with their workers; trying them again", flush=True)
             self.round(runner, title, lost)
@@ -257,11 +277,27 @@ class _Run:
                     safe = scrub(reply.failed.message, self.secrets)
                     reply = replace(reply, failed=Failed(reply.failed.kind, safe))
                     record_lost_clip(self.job, due[task.id], self.stages, reply)
+                self.tell(due[task.id], reply)
                 outcome, words = _words(reply)
                 spec = due[task.id].spec
                 name = f"{task.id} ({spec.source.name} {spec.start_s:.1f}-{spec.end_s:.1f} s)"
                 progress.done(name, outcome, words, reply.seconds)
         self.account(due)
+
+    def tell(self, work: Work, reply: Reply) -> None:
+        """Put what became of a clip's stages into the log and the counters."""
+        ledger = Ledger(self.job.output)
+        for stage in work.needs:
+            record = ledger.read(stage, work.spec.clip_id)
+            if record is None or record.fingerprint != work.prints[stage]:
+                break
+            self.log.stage(record, work.spec.source.name)
+            if self.counters:
+                self.counters.stage(record)
+        if reply.failed and reply.log:
+            self.log.write(
+                "last_output", clip=work.spec.clip_id, stage=reply.stage, text=reply.log.partition("Extension modules")[0][-3000:]
+            )
 
     def account(self, due: dict[str, Work]) -> None:
         """Nothing may vanish: a clip that was due and has no valid record now is a failed one, with a reason."""
@@ -269,9 +305,12 @@ class _Run:
             work = work_of(self.job, before.spec, self.stages, selection=before.selection or None)
             if not work.needs or (work.last and work.last.outcome != "ok"):
                 continue
-            words = "its work ended without a record that is valid now (was the ledger or the code changed meanwhile?)"
-            print(f"{clip_id} FAILED: NoRecord: {words}", flush=True)
-            record_lost_clip(self.job, work, self.stages, Reply(clip_id, failed=Failed("NoRecord", words), stage=work.needs[0]))
+            # A worker on a node that was cut off can go on for a while, and write beside what is noted here.
+            words = (
+                "its work ended without a record that is valid now (a node cut off, the ledger or the code changed meanwhile?)"
+            )
+            print(f"{clip_id} FAILED: {NO_RECORD}: {words}", flush=True)
+            record_lost_clip(self.job, work, self.stages, Reply(clip_id, failed=Failed(NO_RECORD, words), stage=work.needs[0]))
 
     def select(self, plan: Plan) -> list[Kept]:
         """The clips that passed every stage, with their selected questions written."""
@@ -369,6 +408,9 @@ class _Run:
             **surroundings(),
         }
         write_json(job.output / names.RUN_JSON, report, sort=False)
+        self.log.write(
+            "end", **{name: report[name] for name in ("status", "exit_status", "run_id", "seconds", "sources", "clips")}
+        )
         job.sync()
         print(text(report), flush=True)
         if self.rewriting:

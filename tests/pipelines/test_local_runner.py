@@ -93,7 +93,7 @@ def test_every_way_to_die_costs_one_task_and_names_its_stage() -> None:
     assert abort.failed and "SIGABRT" in abort.failed.message and "native words" in abort.failed.message
     assert leave.failed and leave.failed.kind == "crashed" and "exit code 3" in leave.failed.message
     assert error.failed and (error.failed.kind, error.failed.message) == ("LookupError", "nothing there")
-    assert kill_host.failed and kill_host.failed.kind == "crashed" and "host" in kill_host.failed.message
+    assert kill_host.failed and kill_host.failed.kind == "worker_lost" and "host" in kill_host.failed.message
     assert fine.failed is None and fine.result["value"] is None
 
 

@@ -144,7 +144,7 @@ def test_model_stages_run_in_actors_with_a_share_of_a_gpu_and_stream(tmp_path: P
     )
     models = {"objects": {"backend": "sam3"}}
     for stage in ("cameras", "objects", "questions"):
-        workers(stage)
+        workers(stage)  # of the tests before
     limits = {"runner": "ray", "max_failure_rate": 1.0}
     assert build(source, tmp_path / "ray", run=limits, **models) == 0
     did = {stage: workers(stage) for stage in ("cameras", "objects", "questions")}
@@ -165,7 +165,7 @@ def test_model_stages_run_in_actors_with_a_share_of_a_gpu_and_stream(tmp_path: P
 @pytest.mark.slow
 def test_a_node_that_goes_in_mid_run_costs_nothing_but_time(tmp_path: Path, cluster: Any, stay: None) -> None:
     node = cluster.add_node(num_cpus=2, num_gpus=1)
-    wishes = {f"s{n}": {"n": n, "at": "video", "does": "slow", "seconds": 0.7} for n in range(14)}
+    wishes = {f"s{n}": {"n": n, "at": "video", "does": "slow", "seconds": 0.5} for n in range(8)}
     source, out = make_input(tmp_path / "in", **wishes), tmp_path / "out"
     models = {"objects": {"backend": "sam3"}}
 
@@ -180,9 +180,9 @@ def test_a_node_that_goes_in_mid_run_costs_nothing_but_time(tmp_path: Path, clus
     saboteur.join()
     found = report(out)
     if found["clips"]["failed"]:  # taken along twice: told as lost, tried again by the next run without being asked
-        assert {kind for s in found["stages"].values() for kind in s["failed"]} == {"worker_lost"}
+        assert {kind for s in found["stages"].values() for kind in s["failed"]} <= {"worker_lost", "no_record"}
         assert build(source, out, run={"runner": "ray"}, **models) == 0
-    assert report(out)["clips"] == {"planned": 14, "kept": 14, "rejected": 0, "failed": 0, "pending": 0}
+    assert report(out)["clips"] == {"planned": 8, "kept": 8, "rejected": 0, "failed": 0, "pending": 0}
     assert build(source, tmp_path / "local", run={"workers": 2}, **models) == 0
     assert hashes(out) == hashes(tmp_path / "local")
 
