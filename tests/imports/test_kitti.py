@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from curation.imports import imported_objects, imported_path, read_annotations
-from curation.imports.kitti import imu_poses, read_tracking
+from curation.imports.kitti import imu_poses, read_raw, read_tracking
 from curation.video import decode_clip, plan_clips, scan
 from pipelines import import_annotations
 from schemas.config import Config
@@ -100,3 +100,41 @@ def test_of_twenty_labelled_cars_only_the_one_that_drives_is_an_object(real_clip
     tracks, words = imported_objects(annotation, frames, found, config)
     assert [t.stats["annotated"] for t in tracks] == [8 + 1] and words[0].category == "car"
     assert tracks[0].stats["moved_m"] == pytest.approx(9.46, abs=0.05)  # the 19 others are parked
+
+
+def test_a_raw_recording_with_tracklets_says_the_same_as_the_benchmark(tmp_path: Path) -> None:
+    row = "2 7 Car 0 0 0 1 2 3 4 1.5 1.6 4.0 2.0 1.7 12.0 -1.5707963267948966"
+    write_tracking(tmp_path, "0000", path(4), CAMERA, 0.54, [row], shift_m=0.06)
+    expected = read_tracking(tmp_path, "0000").annotation
+    day, drive = tmp_path / "2011_09_26", tmp_path / "2011_09_26" / "2011_09_26_drive_0001_sync"
+    (drive / "oxts" / "data").mkdir(parents=True)
+    for number, line in enumerate((tmp_path / "oxts" / "0000.txt").read_text().splitlines()):
+        (drive / "oxts" / "data" / f"{number:010d}.txt").write_text(line + "\n")
+    words = dict(line.replace(":", "").split(" ", 1) for line in (tmp_path / "calib" / "0000.txt").read_text().splitlines())
+    names = {"P_rect_02": "P2", "P_rect_03": "P3", "R_rect_00": "R_rect"}
+    text = "calib_time: 09-Jan-2012 13:57:47\n" + "".join(f"{new}: {words[old]}\n" for new, old in names.items())
+    (day / "calib_cam_to_cam.txt").write_text(text)
+    velo = np.array(words["Tr_velo_cam"].split(), float).reshape(3, 4)
+    for name, matrix in (("calib_velo_to_cam.txt", velo), ("calib_imu_to_velo.txt", np.eye(4)[:3])):
+        turn, shift = (" ".join(f"{x:.12e}" for x in part.ravel()) for part in (matrix[:, :3], matrix[:, 3]))
+        (day / name).write_text(f"R: {turn}\nT: {shift}\n")
+    # The scanner's axes are x forward, y left, z up; its labels too give the middle of the bottom.
+    x, y, z = np.linalg.inv(np.vstack([velo, [0, 0, 0, 1]]))[:3] @ [2.0, 1.7, 12.0, 1]
+    pose = f"<tx>{x}</tx><ty>{y}</ty><tz>{z}</tz><rz>0</rz><occlusion>0</occlusion><truncation>0</truncation>"
+    size = "<h>1.5</h><w>1.6</w><l>4.0</l>"
+    item = f"<objectType>Car</objectType>{size}<first_frame>2</first_frame><poses><item>{pose}</item></poses>"
+    (drive / "tracklet_labels.xml").write_text(
+        f"<boost_serialization><tracklets><item>{item}</item></tracklets></boost_serialization>"
+    )
+    found = read_raw(drive).annotation
+    np.testing.assert_allclose(found.world_from_camera, expected.world_from_camera, atol=1e-9)
+    assert found.boxes is not None and expected.boxes is not None and found.objects[0].category == "car"
+    np.testing.assert_allclose(found.boxes.world_from_object[0, :3, 3], expected.boxes.world_from_object[0, :3, 3], atol=1e-6)
+    along = [boxes.world_from_object[0, :3, 0] for boxes in (found.boxes, expected.boxes)]
+    np.testing.assert_allclose(along[0], along[1], atol=1e-6)
+    assert sorted(found.boxes.size_m[0]) == sorted(expected.boxes.size_m[0])
+    (drive / "tracklet_labels.xml").write_text(
+        "<boost_serialization><tracklets><item><h>x</h></item></tracklets></boost_serialization>"
+    )
+    with pytest.raises(Rejected, match=r"tracklet_labels.xml cannot be read"):
+        read_raw(drive)
