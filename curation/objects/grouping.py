@@ -116,9 +116,8 @@ def _near(table: _Table, candidates: Array, frame: int, centre: Array, rig: Rig)
         return candidates[order[distance[order] < 1.0]]
 
 
-def _fit_subset(
-    scene: Scene, members: Array, start: Fit | None, world: Array, first: int, reference: int, iterations: int
-) -> Fit:
+def fit_subset(scene: Scene, members: Array, start: Fit | None, world: Array, first: int, reference: int, iterations: int) -> Fit:
+    """The rigid motion of some tracks, begun from a fit, or from their world points (N, F, 3) at the frames from ``first`` on."""
     tracks = scene.tracks.subset(members)
     sigma = scene.sigma[scene.rows(members)]
     motion = start_motion(world, first, reference) if start is None else start.motion
@@ -137,7 +136,7 @@ def judge(scene: Scene, members: Int[Array, "m"], fit: Fit) -> tuple[Float[Array
     return result.reduced, result.dof, result.points
 
 
-def _spread(members: Array, tracks: PointTracks, count: int) -> Array:
+def spread_members(members: Array, tracks: PointTracks, count: int) -> Array:
     """At most ``count`` members, the longest first, thinned evenly."""
     if len(members) <= count:
         return members
@@ -168,13 +167,13 @@ def _seed(scene: Scene, table: _Table, free: Array, centre: int) -> tuple[Group 
         return None, near
     first = window.start + low
     world = table.world[near, first : window.start + high + 1]
-    fit = _fit_subset(scene, table.pool[near], None, world, first, frame, 6)
+    fit = fit_subset(scene, table.pool[near], None, world, first, frame, 6)
     reduced, dof, _ = judge(scene, table.pool[near], fit)
     good = (reduced < _FITS) & (dof >= 6)
     if good.sum() < max(6, 0.4 * len(near)):
         return None, near
     members = table.pool[near[good]]
-    return Group(members, _fit_subset(scene, members, fit, world, first, frame, 4)), near
+    return Group(members, fit_subset(scene, members, fit, world, first, frame, 4)), near
 
 
 def _support(scene: Scene, members: Array) -> tuple[int, int, Array]:
@@ -199,7 +198,9 @@ def _grown(scene: Scene, table: _Table, free: Array, group: Group, rounds: int =
             last += 1
         grew = (first, last) != (fit.motion.first, fit.motion.last)
         motion = fit.motion.extended(first, last, 4)
-        fit = _fit_subset(scene, _spread(members, scene.tracks, _FIT_POINTS), replace(fit, motion=motion), np.zeros(0), 0, 0, 6)
+        fit = fit_subset(
+            scene, spread_members(members, scene.tracks, _FIT_POINTS), replace(fit, motion=motion), np.zeros(0), 0, 0, 6
+        )
         near = _neighbours(scene, table, free, row_of[members], fit)
         tried = np.union1d(members, table.pool[near])
         reduced, dof, _ = judge(scene, tried, fit)
@@ -215,7 +216,7 @@ def _grown(scene: Scene, table: _Table, free: Array, group: Group, rounds: int =
         members = new
         if stop or small:
             break
-    fit = _fit_subset(scene, _spread(members, scene.tracks, _FIT_POINTS), fit, np.zeros(0), 0, 0, 10)
+    fit = fit_subset(scene, spread_members(members, scene.tracks, _FIT_POINTS), fit, np.zeros(0), 0, 0, 10)
     return Group(members, fit)
 
 
