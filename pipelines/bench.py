@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pipelines import bench_rows
+from pipelines import bench_rows, bench_scale
 from pipelines.clip_task import measured
 from pipelines.ledger import Ledger
 from pipelines.local_runner import LocalRunner, Task
@@ -39,6 +39,9 @@ def parser() -> argparse.ArgumentParser:
     out.add_argument("--seed", type=int, default=0, metavar="S", help="of the world (default 0)")
     out.add_argument("--rows", type=int, default=1_000_000, metavar="N", help="question rows to write (default 1000000)")
     out.add_argument("--keep", type=Path, metavar="DIR", help="keep the world and the run here; a world found here is used again")
+    out.add_argument(
+        "--scale", type=int, nargs="+", default=[10, 100, 1000, 10000], metavar="N", help="sizes of the runs of tiny clips"
+    )
     out.add_argument("--json", action="store_true", help="print JSON instead of a table")
     return out
 
@@ -49,11 +52,13 @@ def main(argv: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as temporary:
         folder = arguments.keep or Path(temporary)
         found = measure(folder, arguments.frames, arguments.camera, arguments.seed)
+        worlds = folder / "worlds"
+        scale = bench_scale.measure(folder, bench_scale.PARTS, arguments.scale, bench_scale.ROWS, world=worlds)
     rows = bench_rows.measure(arguments.rows, workers=2)
     if arguments.json:
-        print(json.dumps(found | {"rows": rows}, indent=1))
+        print(json.dumps(found | {"rows": rows, "scale": scale}, indent=1))
     else:
-        print(table(found), bench_rows.sentences(rows), sep="\n")
+        print(table(found), bench_rows.sentences(rows), bench_scale.text(scale), sep="\n")
     return 0
 
 

@@ -49,8 +49,10 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    out.add_argument("--input", required=True, metavar="DIR", help="folder of videos")
-    out.add_argument("--output", required=True, metavar="DIR", help="run folder; made where absent, continued where present")
+    out.add_argument("--input", required=True, metavar="DIR", help="folder of videos, or its address (s3://..., gs://...)")
+    out.add_argument(
+        "--output", required=True, metavar="DIR", help="run folder or address; made where absent, continued where present"
+    )
     out.add_argument("--config", metavar="FILE", type=Path, help="YAML with the sections of schemas/config.py")
     out.add_argument(
         "--set", metavar="A.B=VALUE", action="append", default=[], dest="assignments", help="override one value; may be repeated"

@@ -41,7 +41,7 @@ sys.exit(build(sys.argv[1], sys.argv[2], run={"workers": 2, "max_failure_rate": 
 
 
 def kill_and_resume(tmp_path: Path, kills: int, seed: int) -> None:
-    """Kill the driver outright at random moments, over and over, then let it finish: the bytes must be those of an unbroken run."""
+    """Kill the driver at random moments, over and over, then let it finish: the bytes must be those of an unbroken run."""
     source, out = mixed_input(tmp_path / "in"), tmp_path / "out"
     variables = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
     options: dict[str, Any] = {"run": {"workers": 2, "max_failure_rate": 1.0}, "shards": {"rows_per_shard": 4}}

@@ -21,6 +21,7 @@ import yaml
 
 from pipelines import ray_runner
 from pipelines.build import main
+from pipelines.config_file import load_config
 from pipelines.ledger import Ledger
 from pipelines.run import Refused
 from tests.pipelines.fakes import make_input
@@ -251,6 +252,31 @@ def test_the_cluster_file_is_one_that_the_installed_ray_accepts() -> None:
     assert all(
         types[name]["min_workers"] <= types[name]["max_workers"] <= cluster["max_workers"] for name in types if name != "head"
     )
+
+
+def test_the_kubernetes_job_fits_the_command_line_the_pinned_ray_and_its_own_pods() -> None:
+    from pipelines.build import parser
+
+    job = yaml.safe_load((ROOT / "docs" / "rayjob.yaml").read_text())
+    assert (job["apiVersion"], job["kind"]) == ("ray.io/v1", "RayJob")
+    words = job["spec"]["entrypoint"].split()
+    assert words[:3] == ["python", "-m", "pipelines.build"]
+    arguments = parser().parse_args(words[3:])
+    assert arguments.input.startswith("s3://") and arguments.output.startswith("s3://") and arguments.runner == "ray"
+    load_config(None, arguments.assignments)
+    cluster = job["spec"]["rayClusterSpec"]
+    pinned = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().split() if "==" in line)
+    assert cluster["rayVersion"] == pinned["ray"]
+    groups = {g["groupName"]: g for g in cluster["workerGroupSpecs"]}
+    assert set(groups) == {"cpu", "gpu"}
+    for group in [cluster["headGroupSpec"], *groups.values()]:
+        pod = group["template"]["spec"]
+        (container,) = pod["containers"]
+        assert container["resources"]["requests"] == container["resources"]["limits"], "Ray reads its resources off the limits"
+        assert {m["name"] for m in container["volumeMounts"]} == {v["name"] for v in pod["volumes"]}
+        assert group.get("minReplicas", 0) <= group.get("replicas", 0) <= group.get("maxReplicas", 1)
+    (gpu,) = groups["gpu"]["template"]["spec"]["containers"]
+    assert gpu["resources"]["limits"]["nvidia.com/gpu"] == "1"
 
 
 def free_ports(count: int) -> list[int]:
