@@ -68,12 +68,12 @@ class Ledger:
     def read(self, stage: str, item_id: str) -> Record | None:
         """The record, or None where there is none or it cannot be read as one (it is then work again)."""
         try:
-            text = self.path(stage, item_id).read_text(encoding="utf-8")
+            data = self.path(stage, item_id).read_bytes()
         except FileNotFoundError:
             return None
         try:
-            return Record(**json.loads(text))
-        except (ValueError, TypeError):
+            return Record(**json.loads(data))
+        except (ValueError, TypeError, RecursionError):
             return None
 
     def write(self, record: Record) -> None:

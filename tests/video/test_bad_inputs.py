@@ -104,6 +104,41 @@ def _fill(root: Path) -> None:
     write_video(root / "turned.mp4", left[21], rotation=-90)
     write_video(root / "ten_bit.mov", left[22], codec="prores_ks", pix_fmt="yuv422p10le")
     write_video(root / "interlaced.mpg", left[23], codec="mpeg2video", fps=25, options={"flags": "+ildct+ilme", "b": "4M"})
+    _fill_more(root)
+
+
+def _fill_more(root: Path) -> None:
+    """What is not broken but out of the ordinary, and what is hostile."""
+    flat = np.full((4320, 7680, 3), 90, np.uint8)
+    flat[::64] = 160
+    flat[:, ::64] = 30
+    write_video(root / "huge_8k.mp4", [np.roll(flat, 16 * n, axis=1) for n in range(8)], fps=8)
+    small = [np.roll(f, n, axis=1) for n in range(12) for f in left_of(stereo(1, seed=60))]
+    write_video(root / "two_hours.mkv", small, times_s=[600.0 * n for n in range(12)])
+    uneven = np.cumsum(np.random.default_rng(0).uniform(0.02, 0.12, 40))
+    write_video(root / "uneven_rate.mp4", left_of(stereo(40, seed=61)), times_s=uneven)
+    first = write_video(root / "twin_a.mp4", left_of(stereo(30, seed=62)))
+    (root / "twin_b.mp4").write_bytes(first.read_bytes())
+    for name, seed, words in (
+        ("yaml_bomb", 63, "a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]\n"),
+        ("deep_yaml", 64, "[" * 20000),
+        ("python_yaml", 65, "baseline_m: !!python/object/apply:os.system ['touch /tmp/pwned']\n"),
+        ("absurd_baseline", 66, "baseline_m: 63\n"),
+        ("infinite_focus", 67, "camera: {fx: .inf, fy: .inf, cx: 1, cy: 1, width: 192, height: 144}\n"),
+        ("list_yaml", 68, "- baseline_m: 0.1\n"),
+        ("control_yaml", 69, "baseline_m: 0.1\x00\n"),
+        ("unknown_key", 70, "base_line: 0.1\n"),
+    ):
+        write_video(root / f"{name}.mp4", left_of(stereo(30, seed=seed)))
+        write_calibration(root / f"{name}.calib.yaml", words)
+    write_video(root / "x.mp4", left_of(stereo(30, seed=71))).rename(root / "$(touch pwned);`id` & 'q\".mp4")
+    write_video(root / "x.mp4", left_of(stereo(30, seed=72))).rename(root / "-rf --help.mp4")
+    os.symlink(root / "nowhere.mp4", root / "dangling.mp4")
+    os.symlink("self.mp4", root / "self.mp4")
+    os.mkfifo(root / "pipe.mp4")
+    (root / "folder.mp4").mkdir()
+    write_video(root / "right_only" / "right.mp4", left_of(stereo(30, seed=73)))
+    (root / "zeros.mp4").write_bytes(bytes(100_000))
 
 
 EXPECTED = {
@@ -142,6 +177,26 @@ EXPECTED = {
     "turned": ["ok"],
     "ten_bit": ["ok"],
     "interlaced": ["interlaced"],
+    "huge_8k": ["ok"],
+    "two_hours": ["frozen"] * 12,
+    "uneven_rate": ["ok"],
+    "twin_a": ["ok"],
+    "twin_b": ["duplicate"],
+    "yaml_bomb": ["bad_calibration"],
+    "deep_yaml": ["bad_calibration"],
+    "python_yaml": ["bad_calibration"],
+    "absurd_baseline": ["bad_calibration"],
+    "infinite_focus": ["bad_calibration"],
+    "list_yaml": ["bad_calibration"],
+    "control_yaml": ["bad_calibration"],
+    "unknown_key": ["bad_calibration"],
+    "$(touch pwned);`id` & 'q\"": ["ok"],
+    "-rf --help": ["ok"],
+    "dangling": ["unreadable_file"],
+    "self": ["unreadable_file"],
+    "pipe": ["unreadable_file"],
+    "right_only": ["left_eye_missing"],
+    "zeros": ["unreadable_video"],
 }
 
 
@@ -151,7 +206,11 @@ def test_each_bad_input_ends_in_its_own_outcome(outcomes, name):
 
 
 def test_nothing_else_comes_out_of_the_corpus(outcomes):
-    assert set(outcomes) == set(EXPECTED)
+    assert set(outcomes) == set(EXPECTED) and len(EXPECTED) >= 40
+
+
+def test_hostile_names_and_sidecars_ran_nothing(outcomes):
+    assert not Path("/tmp/pwned").exists() and not Path("pwned").exists()
 
 
 @pytest.mark.parametrize("seed", range(3))
