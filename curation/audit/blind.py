@@ -19,6 +19,16 @@ from curation.relations.kinds import STEP
 from schemas.camera import Array
 
 _LEAST_TO_LEARN = 50
+LEARNERS = (
+    "majority_letter",
+    "majority_label",
+    "majority_of_template",
+    "typical_value",
+    "typical_value_of_span",
+    "words_of_question",
+    "value_from_words",
+    "text_classifier",
+)
 Row = dict[str, Any]
 Values = Float[Array, "n k"]
 
@@ -74,7 +84,8 @@ def blind_guessers(rows: Iterable[Row]) -> list[dict[str, Any]]:
 
     Returns:
         One row per guesser and kind ("all": every kind it applies to): guesser, kind, count, accuracy, chance, excess
-        (accuracy - chance), sigma (standard error of the accuracy under chance).
+        (accuracy - chance), sigma (standard error of the accuracy under chance), clips, clip_sigma (standard error when answers
+        of one clip may go together).
     """
     rows = [row for row in rows if row["options"]]  # an open question offers nothing to guess from
     numeric = [row for row in rows if row["answer_value"] is not None]
@@ -135,9 +146,20 @@ def _tally(name: str, outcomes: Sequence[tuple[Row, bool]]) -> list[dict[str, An
                 "chance": chance,
                 "excess": accuracy - chance,
                 "sigma": float(np.sqrt((chances * (1 - chances)).sum())) / len(group),
+                **_between_clips(group, chances),
             }
         )
     return table
+
+
+def _between_clips(group: Sequence[tuple[Row, bool]], chances: Float[Array, "n"]) -> dict[str, Any]:
+    """Number of clips, and the standard error of the accuracy when answers of one clip go together (sums by clip, squared)."""
+    sums: dict[str, float] = defaultdict(float)
+    mean = float(np.mean([hit - chance for (_, hit), chance in zip(group, chances, strict=True)]))
+    for (row, hit), chance in zip(group, chances, strict=True):
+        sums[row["clip_id"]] += hit - chance - mean
+    spread = math.sqrt(sum(value**2 for value in sums.values())) / len(group)
+    return {"clips": len(sums), "clip_sigma": spread}
 
 
 def _halves(rows: Sequence[Row]) -> dict[str, int]:

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from curation.audit.blind import blind_guessers
+from curation.audit.blind import LEARNERS, blind_guessers
 from curation.audit.published import Row, read_table
 
 QUESTION_TABLES = ("sft", "bench", "st_cot", "rft")
 TRAINING_TABLES = ("sft", "st_cot", "rft")
 MAX_EXCESS = 0.02
 FALSE_ALARM = 1e-3  # probability that a sound table is refused
+FEW_CLIPS = 8
 MAX_ROWS = 60_000  # per table that are looked at; more would only take longer
 
 
@@ -34,16 +35,21 @@ def broken_bounds(rows: Sequence[Row], max_excess: float = MAX_EXCESS) -> list[d
     """The guessers that answer more than ``max_excess`` above chance, and more than luck explains.
 
     Luck: were every answer drawn by lot, the probability of as many hits or more (exact binomial, at the mean chance) is below
-    ``FALSE_ALARM`` divided by the number of (guesser, kind) pairs looked at. A small table is thus refused only where it is
-    surely broken, and a table of 20,000 rows wherever it is broken by two points. Each entry says why, under ``why``.
+    ``FALSE_ALARM`` divided by the number of (guesser, kind) pairs looked at. Questions of one clip have answers that go together,
+    so from ``FEW_CLIPS`` clips on, the same must hold of Student's t over the sums by clip; with fewer, guessers that learn are
+    not believed at all. A small table is thus refused only where it is surely broken. Each entry says why, under ``why``.
     """
-    from scipy.stats import binom
+    from scipy.stats import binom, t
 
     table = blind_guessers(rows)
     broken = []
     for entry in table:
         hits = round(entry["accuracy"] * entry["count"])
         luck = float(binom.sf(hits - 1, entry["count"], entry["chance"]))
+        if entry["clips"] >= FEW_CLIPS:
+            luck = max(luck, float(t.sf(entry["excess"] / max(entry["clip_sigma"], 1e-9), entry["clips"] - 1)))
+        elif entry["guesser"] in LEARNERS:
+            continue
         if entry["excess"] > max_excess and luck < FALSE_ALARM / len(table):
             found = f"{entry['accuracy']:.1%} right of {entry['count']} questions, {entry['chance']:.1%} by chance"
             why = f"{WHY[entry['guesser']]} ({found}; by luck with probability {luck:.0e})"

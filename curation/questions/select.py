@@ -28,7 +28,7 @@ from schemas.config import QuestionsConfig
 __all__ = ["label_of", "select"]
 
 # Rows that a cell of its own must have to be worth its losses: of labelled rows few are lost, of numbers those far from others.
-_CELL_LABELS, _CELL_NUMBERS = 16, 240
+_CELL_LABELS, _CELL_NUMBERS, _CELL_SPANS = 16, 240, 48
 _FEW = 4
 _SIDED = ("object_camera_lateral", "object_direction")
 # what a thing is makes some answers likelier (cars are faster than people); one class per line
@@ -75,9 +75,20 @@ def _cells(rows: Sequence[Row]) -> list[list[Row]]:
     cells: list[list[Row]] = []
     for part in _parts(rows, lambda row: (_side(row), _bends(row), _counted(row))):
         for thing in _large_parts(part, _things):
+            if thing[0]["answer_value"] is not None:
+                cells += _by_span(thing)
+                continue
             spans = _parts(thing, _span)
-            cells += spans if min(map(len, spans)) >= _least(thing) else [thing]
+            cells += spans if min(map(len, spans)) >= _CELL_LABELS else [thing]
     return cells
+
+
+def _by_span(rows: Sequence[Row]) -> list[list[Row]]:
+    """Rows with numbers, in up to eight cells of much the same span: an angle, say, grows with the time that it takes."""
+    ordered = sorted(rows, key=lambda row: (row["frame_j"] - row["frame_i"], row["id"]))
+    count = max(1, min(8, len(rows) // _CELL_SPANS))
+    edges = [round(n * len(rows) / count) for n in range(count + 1)]
+    return [ordered[a:b] for a, b in itertools.pairwise(edges)]
 
 
 def _large_parts(rows: Sequence[Row], key: Callable[[Row], Any]) -> list[list[Row]]:

@@ -131,7 +131,8 @@ def test_new_options_keep_letter_and_truth_and_stay_far_enough_apart(asked: list
 def test_wrong_numbers_are_right_numbers_of_other_rows_and_sets_hardly_repeat(published: list[Row]) -> None:
     numeric = [row for row in published if row["answer_value"] is not None]
     sets = Counter(tuple(sorted(row["options"])) for row in numeric)
-    assert sum(count for count in sets.values() if count > 1) < 0.02 * len(numeric)
+    # in cells of under 200 rows, four rows share their four values: each is right once
+    assert sum(count for count in sets.values() if count > 1) < 0.1 * len(numeric) and max(sets.values()) <= 4
 
 
 def test_a_lone_clip_keeps_a_few_rows_of_every_kind() -> None:
