@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from pipelines.local_runner import WORKER_ENV
 from schemas import run_folder as names
 from schemas.config import Config, ShardsConfig
 
@@ -105,7 +106,8 @@ def tiny_run(root: Path, clips: int, workers: int) -> dict[str, Any]:
 def alone(what: str, *words: str) -> dict[str, Any]:
     """One measurement in a fresh process, which leaves its figures as the last line of its output."""
     call = [sys.executable, "-c", f"from pipelines.bench_scale import _{what} as f; import sys; f(*sys.argv[1:])", *words]
-    done = subprocess.run(call, capture_output=True, text=True, check=False)
+    # One thread per library, as workers have it: threads that wait for each other would count as work.
+    done = subprocess.run(call, capture_output=True, text=True, check=False, env={**os.environ, **WORKER_ENV})
     if done.returncode:
         raise RuntimeError(f"{what} {words}: exit code {done.returncode}\n{done.stdout[-1000:]}\n{done.stderr[-3000:]}")
     figures: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
@@ -132,8 +134,11 @@ def _core_s(who: int) -> float:
 def _build(source: str, out: str, workers: str) -> None:
     from pipelines.run import run
 
-    config = Config.model_validate({"run": {"workers": int(workers)}, "shards": {"bench_share": 0.0}})
+    config = Config.model_validate({"run": {"workers": int(workers), "max_blind_excess": 1.0}, "shards": {"bench_share": 0.0}})
     figures = _cost(lambda: run(source, out, config, line="pipelines.tiny_line"))
+    report = json.loads((Path(out) / names.RUN_JSON).read_text(encoding="utf-8"))
+    if report["exit_status"] or report["clips"]["kept"] != report["clips"]["planned"]:
+        raise RuntimeError(f"expected every tiny clip to be kept, got {report['clips']}")
     print(json.dumps(figures))
 
 
@@ -221,9 +226,11 @@ def _loop(world: str, out: str) -> None:
 def _engine(world: str, out: str) -> None:
     from pipelines.run import run
 
-    config = Config.model_validate({"run": {"workers": 1}, "shards": {"bench_share": 0.0}})
+    config = Config.model_validate({"run": {"workers": 1, "max_blind_excess": 1.0}, "shards": {"bench_share": 0.0}})
     figures = _cost(lambda: run(world, out, config))
     report = json.loads((Path(out) / names.RUN_JSON).read_text(encoding="utf-8"))
+    if not report["clips"]["kept"]:
+        raise RuntimeError(f"expected a clip that passes every stage, got {report['clips']}, {report['stages']}")
     print(json.dumps({**figures, "stages_core_s": sum(stage["cpu_s"] for stage in report["stages"].values())}))
 
 
@@ -268,9 +275,8 @@ def text(found: dict[str, Any]) -> str:
     """The figures for people."""
     lines = [f"{found['cores']} cores; load {found['load_before']} before, {found['load_after']} after"]
     if runs := found.get("clips"):
-        lines.append(
-            f"{'tiny clips':>10} {'wall s':>8} {'ms/clip':>8} {'core ms/clip':>13} {'driver MB':>10} {'finished run starts in':>23}"
-        )
+        heads = f"{'tiny clips':>10} {'wall s':>8} {'ms/clip':>8} {'core ms/clip':>13} {'driver MB':>10}"
+        lines.append(f"{heads} {'finished run starts in':>23}")
         for run in runs:
             lines.append(
                 f"{run['clips']:>10} {run['wall_s']:>8.1f} {run['wall_ms_per_clip']:>8.1f} {run['core_ms_per_clip']:>13.1f} "
@@ -289,8 +295,8 @@ def text(found: dict[str, Any]) -> str:
     if packed := found.get("packing"):
         rate = packed["rows"] / packed["wall_s"]
         lines.append(
-            f"packing {packed['rows']} rows: {packed['wall_s']:.0f} s, {rate:.0f} rows/s, {packed['files']} files, "
-            f"{packed['size_mb']} MB; peak {packed['peak_mb']:.0f} MB ({packed['before_mb']} MB before)"
+            f"packing {packed['rows']} rows: {packed['wall_s']:.0f} s, {rate:.0f} rows/s, {packed['files']} files; "
+            f"peak {packed['peak_mb']:.0f} MB ({packed['before_mb']} MB before)"
         )
     return "\n".join(lines)
 

@@ -44,6 +44,8 @@ def state(ledger: Ledger, clip_id: str, prints: dict[str, str], stages: tuple[St
     The last record is looked at first: when it is valid, so is all before it, because a stage that runs again removes the
     records behind it. It then stands for all.
     """
+    if not stages:
+        return []
     last = ledger.read(stages[-1].name, clip_id)
     if last is not None and last.fingerprint == prints[stages[-1].name]:
         return [last]

@@ -34,6 +34,7 @@ class Listed:
     sources: list[Source]
     clips: list[ClipSpec]
     refused: list[Any]
+    likeness: tuple[int, ...] = ()
 
 
 def scan(root: Path, config: VideoConfig) -> Listed:

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 ROW_GROUP = 2000
+_COMPACT = 256
 
 
 def table_of(rows: Sequence[dict[str, Any]], schema: pa.Schema) -> pa.Table:
@@ -64,6 +65,8 @@ class ShardWriter:
         self._waiting.append(table.cast(self._schema))
         self._waiting_rows += table.num_rows
         self.rows += table.num_rows
+        if len(self._waiting) >= _COMPACT:  # a table of one row takes hundreds of times the memory of the row
+            self._waiting = [pa.concat_tables(self._waiting).combine_chunks()]
         while self._waiting_rows >= self._rows_per_shard:
             self._flush(self._rows_per_shard)
 
