@@ -21,6 +21,7 @@ from schemas.clip import ClipFrames
 from schemas.track import ObjectTrack
 
 _LONGEST_S = 2.5  # hidden for
+_OVERLAP_S = 0.25  # one part may begin before the other's last points are gone
 _SPEED_FRAMES = 6
 _ALIKE = 0.6  # correlation of colour histograms
 _SIZE_RATIO = 1.8
@@ -34,7 +35,7 @@ def link(tracks: list[ObjectTrack], frames: ClipFrames, path: CameraPath) -> lis
     """Joins tracks of one object that was hidden for a while.
 
     Args:
-        tracks: of one clip; no frame of an object is in two of them.
+        tracks: of one clip.
         frames: the clip.
         path: its metric camera path.
 
@@ -43,6 +44,8 @@ def link(tracks: list[ObjectTrack], frames: ClipFrames, path: CameraPath) -> lis
     """
     ends = {i: _Part(t, frames, path) for i, t in enumerate(tracks)}
     fits = [(a, b) for a in ends for b in ends if a != b and ends[a].continues_as(ends[b])]
+    # From a first part over a second to a third: the first continues as the second.
+    fits = [(a, c) for a, c in fits if not any((a, b) in fits and (b, c) in fits for b in ends)]
     chosen = [(a, b) for a, b in fits if sum(p == a for p, _ in fits) == 1 and sum(q == b for _, q in fits) == 1]
     following = dict(chosen)
     heads = [i for i in ends if i not in following.values()]
@@ -85,7 +88,13 @@ class _Part:
     def continues_as(self, later: _Part) -> bool:
         """Whether ``later`` may be the same object when it comes out again."""
         gap_s = float(self.times_s[later.first] - self.times_s[self.last])
-        if not 0 < gap_s <= _LONGEST_S or len(self.end) < 3 or len(later.begin) < 3:
+        if (
+            not -_OVERLAP_S < gap_s <= _LONGEST_S
+            or later.last <= self.last
+            or later.first <= self.first
+            or len(self.end) < 3
+            or len(later.begin) < 3
+        ):
             return False
         larger, smaller = max(self.size_m, later.size_m), min(self.size_m, later.size_m)
         if larger > _SIZE_RATIO * smaller:
@@ -95,11 +104,12 @@ class _Part:
         before, after = self.velocity(self.end), later.velocity(later.begin)
         # The mean of both velocities must carry the first part's end to the later one's beginning: exact for any constant
         # acceleration; what is left is how unsteadily it went while hidden.
-        unsteady = _UNSTEADY * float(np.linalg.norm(before + after)) / 2 * gap_s + _JERK_M_S3 * gap_s**3 / 12
+        hidden_s = abs(gap_s)
+        unsteady = _UNSTEADY * float(np.linalg.norm(before + after)) / 2 * hidden_s + _JERK_M_S3 * hidden_s**3 / 12
         reach = np.sqrt(spread + (_CENTRE_SHARE * larger) ** 2 + unsteady**2)
         missed = float(np.linalg.norm(a + 0.5 * (before + after) * gap_s - b))
         changed = float(np.linalg.norm(before - after))
-        if missed > _SIGMAS * reach or changed > _SIGMAS * _ACCELERATION_M_S2 * (gap_s + 0.3):
+        if missed > _SIGMAS * reach or changed > _SIGMAS * _ACCELERATION_M_S2 * (hidden_s + 0.3):
             return False
         return float(cv2.compareHist(self.histogram, later.histogram, cv2.HISTCMP_CORREL)) > _ALIKE
 

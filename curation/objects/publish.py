@@ -6,7 +6,7 @@ from typing import Any
 
 import cv2
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from scipy.spatial import cKDTree
 
 from curation.geometry import transform
@@ -26,7 +26,10 @@ _TEST_EVERY = 3
 _LEAST_VISIBLE = 6
 _BEHIND_PX, _NEAR_PX = 15, 1e6
 _MOVED_SHARE = 0.6  # of the mask's pixels that can be told, that changed when the object had gone
-_UNSEEN_SHARE = 0.1  # of its size: how much nearer or farther the true surface is than the nearest tracked point
+_MOVED_SIGMAS = 6.0
+_CUT_PX = 2
+_UNSEEN_SLOPE, _CUT_SHARE = 0.5, 0.4
+_UNSEEN_SHARE = 0.06  # of its size: how much nearer or farther the true surface is than the nearest tracked point
 
 
 def publish(
@@ -69,6 +72,7 @@ def publish(
     believed[rows] = True
     seen_at = {int(t): scene.tracks.uvd[scene.rows_at[t][believed[scene.rows_at[t]]]] for t in np.flatnonzero(visible)}
     moved, stayed = 0, 0
+    unseen_px = np.zeros(total)
     for t in np.flatnonzero(visible):
         here = scene.rows_at[t]
         inside = seen_at[int(t)]
@@ -91,6 +95,7 @@ def publish(
         masks[t] = encode(mask)
         v, u = np.nonzero(mask)
         boxes[t] = u.min(), v.min(), u.max() + 1, v.max() + 1
+        unseen_px[t] = _unseen_px(mask, inside)
         area[t] = mask.sum()
     if visible.sum() < _LEAST_VISIBLE or moved < _MOVED_SHARE * (moved + stayed):
         return None
@@ -99,13 +104,15 @@ def publish(
     centroids = lift.carried(group, model.centre[None])[:, 0]
     centroid[inside_motion] = centroids
     covariance[inside_motion] = lift.centroid_covariance(scene, group, model, centroids)
+    if _farthest_sigmas(centroid[visible], covariance[visible]) < _MOVED_SIGMAS:
+        return None
     chosen = lift.spread_out(model.points, lift.MAX_POINTS)
     points = np.full((total, len(chosen), 3), np.nan, np.float32)
     points[inside_motion] = lift.carried(group, model.points[chosen])
     moving = np.zeros(total, bool)
     moving[inside_motion] = lift.moves(scene, group)
     number = np.bincount(scene.tracks.frame[rows], minlength=total)
-    points_sigma, common = _range_sigma(scene, path, points, model, covariance, visible)
+    points_sigma, common = _range_sigma(scene, path, points, model, covariance, visible, unseen_px)
     for array in (centroid, covariance, points, points_sigma):
         array[~visible] = np.nan
     stats = candidate.stats | {"mask_share": round(float(area.max()) / (height * width), 5), "size_m": round(model.size_m, 3)}
@@ -151,8 +158,27 @@ def _believed_rows(scene: Scene, group: Group) -> Int[Array, "k"]:
     return rows[(residual < 5).all(1)]
 
 
+def _farthest_sigmas(centroid: Float[Array, "f 3"], covariance: Float[Array, "f 3 3"]) -> float:
+    """The largest displacement between two frames over its own sigma; the sides of a sliding edge disagree."""
+    between = centroid[:, None] - centroid[None]
+    far = np.linalg.norm(between, axis=-1)
+    direction = between / np.maximum(far, 1e-9)[..., None]
+    along = np.einsum("abi,aij,abj->ab", direction, covariance, direction)
+    return float((far / np.sqrt(np.maximum(along + along.T, 1e-12))).max())
+
+
+def _unseen_px(mask: Bool[Array, "h w"], inside: Float[Array, "n 3"]) -> float:
+    """How far the mask reaches beyond the object's points, pixels (95 % of its pixels); endless where the frame cuts it off."""
+    height, width = mask.shape
+    v, u = np.nonzero(mask)
+    if u.min() < _CUT_PX or v.min() < _CUT_PX or u.max() >= width - _CUT_PX or v.max() >= height - _CUT_PX:
+        return np.inf
+    gap, _ = cKDTree(inside[:, :2]).query(np.column_stack([u, v])[:: max(1, len(u) // 2000)] + 0.5)
+    return float(np.quantile(gap, 0.95))
+
+
 def _range_sigma(
-    scene: Scene, path: CameraPath, points: Array, model: lift.Model, covariance: Array, visible: Array
+    scene: Scene, path: CameraPath, points: Array, model: lift.Model, covariance: Array, visible: Array, unseen_px: Array
 ) -> tuple[Float[Array, "t"], float]:
     """Sigma of the nearest point along the line of sight per frame, and the relative range error that all frames share."""
     sigma = np.full(len(visible), np.nan)
@@ -163,7 +189,9 @@ def _range_sigma(
         depth = float(local[nearest, 2])
         ray = scene.cam_from_world[t, :3, :3].T @ (local[nearest] / np.linalg.norm(local[nearest]))
         own = float(np.quantile(model.sigma_m, 0.5))
-        sigma[t] = np.sqrt(ray @ covariance[t] @ ray + own**2 + (_UNSEEN_SHARE * model.size_m) ** 2)
+        # Between the points and beyond them the surface may come nearer, by a share of how wide that is.
+        beyond = min(_UNSEEN_SLOPE * unseen_px[t] * depth / scene.rig.fx, _CUT_SHARE * model.size_m)
+        sigma[t] = np.sqrt(ray @ covariance[t] @ ray + own**2 + (_UNSEEN_SHARE * model.size_m) ** 2 + beyond**2)
         depths.append(depth)
     offset = max(path.disparity_offset_sigma_px, 0.01)
     return sigma, float(np.median(depths)) / scene.rig.fb * offset

@@ -36,7 +36,7 @@ class Gates:
             the mask that they vote for is mostly background.
     """
 
-    displacement_m: float = 0.12
+    displacement_m: float = 0.25
     displacement_sigmas: float = 5.0
     displacement_of_depth: float = 0.012
     static_chi2: float = 6.0
