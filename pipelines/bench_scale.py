@@ -288,9 +288,10 @@ def text(found: dict[str, Any]) -> str:
             f"reach {two['bare_processes_speedup']:.2f} here now"
         )
     if loop := found.get("overhead"):
+        apart = loop["engine_core_s"] - loop["stages_core_s"]
         lines.append(
-            f"engine over a bare loop, one real clip: {loop['overhead']:+.1%} core time ({loop['engine_core_s']} s against "
-            f"{loop['bare_core_s']} s)"
+            f"one real clip: a run takes {loop['engine_core_s']} core-s, a bare loop over its stages {loop['bare_core_s']} "
+            f"({loop['overhead']:+.1%}); {apart:.1f} core-s of the run are start, plan and publishing, once per run"
         )
     if packed := found.get("packing"):
         rate = packed["rows"] / packed["wall_s"]

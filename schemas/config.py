@@ -378,7 +378,8 @@ class RunConfig(Section):
     nodes_timeout_s: float = Field(default=600.0, ge=0)
     """How long to wait for a Ray cluster to bring a node that is large enough for a clip."""
     scratch: str = ""
-    """Folder of each machine for what is fetched from a store and for half-made work ($VARIABLES are each machine's); empty: below TMPDIR."""
+    """Folder of each machine for what is fetched from a store and for half-made work. $VARIABLES are each machine's own;
+    empty means below TMPDIR."""
     scratch_gb: float = Field(default=50.0, gt=0)
     """Fetched videos are kept there for the next clip up to this size, GiB; those used longest ago go first."""
     max_failure_rate: float = Field(default=0.5, ge=0, le=1)
