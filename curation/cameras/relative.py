@@ -13,6 +13,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from curation.cameras import matching
+from curation.cameras.verdict import judge
+from curation.cameras.witness import Corners, follow_corners
 from curation.geometry import inverse, opencv_camera_matrix, rotation_from_vector, to_opencv, transform
 from schemas.camera import Array, Intrinsics, RelativeCameraPath
 from schemas.clip import ClipFrames
@@ -69,7 +71,31 @@ def estimate_structure(frames: ClipFrames, config: CamerasConfig, *, seed: int =
 
     Raises:
         Rejected: ``pose_no_parallax`` (a camera that stands still or only turns), ``pose_lost`` (no model, a frame
-            outside of it, or one that hardly sees it), ``pose_uncertain`` (the model does not fit the images).
+            outside of it, or one that hardly sees it), ``pose_uncertain`` (the model does not fit the images), and what
+            ``curation.cameras.verdict.judge`` raises: corners that the model was not made from do not confirm the path.
+        ValueError: fewer than three frames.
+    """
+    parallax = checked_parallax(frames)
+    assumed, images = bool(frames.assumed), work_images(frames)
+    with tempfile.TemporaryDirectory() as folder:
+        model = _map(images, work_camera(frames), Path(folder), refine_focal=assumed, seed=seed)
+    path = _checked(model, assumed, parallax, follow_corners(images, model.camera), config, seed)
+    length = path_length(model.world_from_camera)
+    seen = zip(inverse(model.world_from_camera), model.points, strict=True)
+    depth = [transform(camera_from_world, points)[:, 2] / length for camera_from_world, points in seen]
+    return Structure(path, model.camera, model.pixels, depth)
+
+
+def path_length(world_from_camera: Float[Array, "t 4 4"]) -> float:
+    """Length of the way of the camera's centre, in the path's units."""
+    return float(np.linalg.norm(np.diff(world_from_camera[:, :3, 3], axis=0), axis=1).sum())
+
+
+def checked_parallax(frames: ClipFrames) -> Parallax:
+    """The parallax of a clip that has some.
+
+    Raises:
+        Rejected: ``pose_no_parallax``, ``pose_lost``.
         ValueError: fewer than three frames.
     """
     if len(frames.left) < 3:
@@ -87,15 +113,7 @@ def estimate_structure(frames: ClipFrames, config: CamerasConfig, *, seed: int =
             f"{parallax.plane_share:.2f} of the corners move as if the camera only turned, expected less than {_PLANE_SHARE:.2f}"
             "; one eye cannot tell its path",
         )
-    assumed = bool(frames.assumed)
-    with tempfile.TemporaryDirectory() as folder:
-        model = _map(frames, Path(folder), refine_focal=assumed, seed=seed)
-    path = _checked(model, assumed, parallax)
-    centres = model.world_from_camera[:, :3, 3]
-    length = float(np.linalg.norm(np.diff(centres, axis=0), axis=1).sum())
-    seen = zip(inverse(model.world_from_camera), model.points, strict=True)
-    depth = [transform(camera_from_world, points)[:, 2] / length for camera_from_world, points in seen]
-    return Structure(path, model.camera, model.pixels, depth)
+    return parallax
 
 
 @dataclass(frozen=True)
@@ -156,12 +174,12 @@ class _Model:
     num_points: int
 
 
-def _map(frames: ClipFrames, folder: Path, *, refine_focal: bool, seed: int) -> _Model:
-    """Features, sequential matches and global mapping of the frames; everything in ``folder``."""
+def _map(images: list[matching.Gray], camera: Intrinsics, folder: Path, *, refine_focal: bool, seed: int) -> _Model:
+    """Features, sequential matches and global mapping of the images; everything in ``folder``."""
     import pycolmap  # after cv2 (above), and only where a mono clip needs it
 
     pycolmap.logging.minloglevel = 2  # errors only
-    camera = _write_images(frames, folder / "images")
+    _write_images(images, folder / "images")
     database, device = str(folder / "database.db"), pycolmap.Device.cpu
     pycolmap.set_random_seed(seed)
     reader = pycolmap.ImageReaderOptions()
@@ -189,7 +207,7 @@ def _map(frames: ClipFrames, folder: Path, *, refine_focal: bool, seed: int) -> 
     )
     if not models:
         raise Rejected("pose_lost", "structure from motion found no model; the frames share too little texture or parallax")
-    return _read_model(max(models.values(), key=lambda model: model.num_reg_images()), len(frames.left), camera)
+    return _read_model(max(models.values(), key=lambda model: model.num_reg_images()), len(images), camera)
 
 
 def _mapping(pycolmap: Any, refine_focal: bool, seed: int) -> Any:
@@ -206,18 +224,25 @@ def _mapping(pycolmap: Any, refine_focal: bool, seed: int) -> Any:
     return options
 
 
-def _write_images(frames: ClipFrames, folder: Path) -> Intrinsics:
-    """Write the left frames as lossless PNG, shrunk to the working width; the camera of what was written."""
-    os.makedirs(folder)
+def work_camera(frames: ClipFrames) -> Intrinsics:
+    """The camera of ``work_images``."""
     height, width = frames.left.shape[1:3]
     factor = min(1.0, _WORK_WIDTH / width)
-    size = (round(width * factor), round(height * factor))
-    for index, frame in enumerate(frames.left):
-        image = matching.gray(frame)
-        if factor < 1:
-            image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    return frames.camera.scaled(factor, round(width * factor), round(height * factor))
+
+
+def work_images(frames: ClipFrames) -> list[matching.Gray]:
+    """The left frames in grey, shrunk to the working width."""
+    camera = work_camera(frames)
+    size = camera.width, camera.height
+    images = [matching.gray(frame) for frame in frames.left]
+    return [i if i.shape[::-1] == size else cv2.resize(i, size, interpolation=cv2.INTER_AREA) for i in images]
+
+
+def _write_images(images: list[matching.Gray], folder: Path) -> None:
+    os.makedirs(folder)
+    for index, image in enumerate(images):
         cv2.imwrite(str(folder / f"{index:05d}.png"), image)
-    return frames.camera.scaled(factor, *size)
 
 
 def _read_model(model: Any, total: int, camera: Intrinsics) -> _Model:
@@ -242,7 +267,9 @@ def _read_model(model: Any, total: int, camera: Intrinsics) -> _Model:
     return _Model(poses, registered, solved, points, pixels, error, int(model.num_points3D()))
 
 
-def _checked(model: _Model, assumed: bool, parallax: Parallax) -> RelativeCameraPath:
+def _checked(
+    model: _Model, assumed: bool, parallax: Parallax, corners: Corners, config: CamerasConfig, seed: int
+) -> RelativeCameraPath:
     """Refuse what the model does not carry; else the path from frame 0, in units of its length, with doubt."""
     total = len(model.registered)
     least = min(len(points) for points in model.points)
@@ -253,18 +280,15 @@ def _checked(model: _Model, assumed: bool, parallax: Parallax) -> RelativeCamera
             f"points; expected all, and {_MIN_POINTS}",
         )
     poses = inverse(model.world_from_camera[0]) @ model.world_from_camera
-    length = float(np.linalg.norm(np.diff(poses[:, :3, 3], axis=0), axis=1).sum())
+    length = path_length(poses)
     if not (model.error_px < _MAX_ERROR_PX and np.isfinite(length) and length > 0):
         raise Rejected(
             "pose_uncertain", f"the mean reprojection error is {model.error_px:.2f} px, expected less than {_MAX_ERROR_PX:.1f} px"
         )
-    spread = np.array([_resection_spread(model, t) for t in range(total)])
-    way = np.linalg.norm(poses[:, :3, 3], axis=1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        sigma = np.rad2deg(np.arctan(_DIRECTION_INFLATION * np.hypot(spread, spread[0]) / way))
-    sigma = np.maximum(np.nan_to_num(sigma, nan=90.0), _MIN_DIRECTION_SIGMA_DEG)
-    sigma[0] = 180.0  # there is no direction from a point to itself
+    verdict = judge(corners, poses, config, seed=seed)
     poses[:, :3, 3] /= length
+    spread = _DIRECTION_INFLATION * np.array([_resection_spread(model, t) for t in range(total)]) / length
+    sigma = direction_sigma_deg(poses, np.maximum(spread, verdict.doubt))
     stats: dict[str, Any] = {
         "points": model.num_points,
         "reprojection_px": model.error_px,
@@ -273,8 +297,18 @@ def _checked(model: _Model, assumed: bool, parallax: Parallax) -> RelativeCamera
         "still_share": parallax.still_share,
         "plane_share": parallax.plane_share,
         "moved_px": parallax.moved_px,
-    }
+    } | verdict.stats
     return RelativeCameraPath(poses, sigma, assumed, stats)
+
+
+def direction_sigma_deg(world_from_camera: Float[Array, "t 4 4"], spread: Float[Array, "t"]) -> Float[Array, "t"]:
+    """Doubt about the direction from the first centre to each, from how far either may be off (in the path's units)."""
+    way = np.linalg.norm(world_from_camera[:, :3, 3], axis=1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        sigma = np.rad2deg(np.arctan(np.hypot(spread, spread[0]) / way))
+    sigma = np.maximum(np.nan_to_num(sigma, nan=90.0), _MIN_DIRECTION_SIGMA_DEG)
+    sigma[0] = 180.0  # there is no direction from a point to itself
+    return sigma
 
 
 def _resection_spread(model: _Model, frame: int) -> float:
