@@ -121,7 +121,8 @@ def evidence(
     out[same > _OTHER] = CHANGED
     out[(same > _OTHER) & (other_colour < _SAME)] = OBJECT
     out[(same > _OTHER) & (2 * shaded.sum(0) > np.isfinite(still).sum(0))] = SHADOW
-    out[same < _SAME] = BACKGROUND
+    # Within the object's own points, what looks the same as before is a plain part of it over another plain part.
+    out[(same < _SAME) & ~_covered(pixel, members[frame], 1.0, 0.0)] = BACKGROUND
     return out.reshape(v.shape)
 
 
@@ -148,17 +149,19 @@ def _colours(seen: Appearance, frame: int, at: Float[Array, "n 2"]) -> Float[Arr
     return out
 
 
-def _covered(at: Float[Array, "n 2"], members: Float[Array, "m 3"]) -> Bool[Array, "n"]:
+def _covered(
+    at: Float[Array, "n 2"], members: Float[Array, "m 3"], scale: float = 1.2, margin_px: float = _GROWN_PX
+) -> Bool[Array, "n"]:
     """Whether places lie within the convex hull of the object's points in that frame, grown a little."""
     points = members[:, :2].astype(np.float64)
     centre = points.mean(0)
-    grown = centre + (points - centre) * 1.2
+    grown = centre + (points - centre) * scale
     try:
         hull = ConvexHull(grown)
     except (QhullError, ValueError):  # fewer than three points, or all on a line
-        low, high = points.min(0) - 2 * _GROWN_PX, points.max(0) + 2 * _GROWN_PX
+        low, high = points.min(0) - 2 * margin_px, points.max(0) + 2 * margin_px
         return np.asarray(((at > low) & (at < high)).all(1))
-    return np.asarray((at @ hull.equations[:, :2].T + hull.equations[:, 2] < _GROWN_PX).all(1))
+    return np.asarray((at @ hull.equations[:, :2].T + hull.equations[:, 2] < margin_px).all(1))
 
 
 def _other_frames(scene: Scene, motion: Motion, members: dict[int, Array], frame: int) -> list[int]:
