@@ -73,6 +73,18 @@ class CamerasConfig(Section):
     """... unless the estimate is below this, metres."""
     min_inlier_ratio: float = 0.35
     """A path that explains a smaller share of the tracks is rejected (``pose_outliers``)."""
+    backend: Literal["classical", "depth_anything_3", "vggt"] = "classical"
+    """What proposes the path of a clip with one eye: structure from motion, or a network. The clip's own corners adjust and judge
+    a network's path (docs/backends-depth-poses.md). Stereo clips measure theirs in metres, whatever stands here."""
+    features: Literal["classical", "superpoint", "aliked"] = "classical"
+    """What structure from motion matches: SIFT; SuperPoint with LightGlue (extra ``models``); ALIKED with LightGlue (a pycolmap
+    that was built with ONNX)."""
+    weights: str = ""
+    """The model of ``backend``, or of ``features=superpoint``: a folder or a Hugging Face id; empty for the usual one."""
+    device: str = "auto"
+    """``cuda``, ``cuda:1``, ``mps``, ``cpu``; ``auto`` takes a GPU where there is one."""
+    batch: int = Field(default=4, ge=1)
+    """Pairs of frames that ``features=superpoint`` is given at once; halved where the memory does not suffice."""
 
 
 class DepthConfig(Section):

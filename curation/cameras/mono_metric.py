@@ -23,10 +23,16 @@ def estimate_mono_path(
     Only that model can make the path metric: without one the type says that there is no scale.
 
     Raises:
-        Rejected: as ``estimate_structure``; ``depth_out_of_domain``, ``depth_inconsistent`` (see ``curation.depth.alignment``).
+        Rejected: as ``estimate_structure`` of ``relative``, or of ``feedforward`` (``cameras.backend``);
+            ``depth_out_of_domain``, ``depth_inconsistent`` (see ``curation.depth.alignment``).
         WeightsMissing, ImportError: the model is not here.
     """
-    structure = estimate_structure(frames, config, seed=seed)
+    if config.backend == "classical":
+        structure = estimate_structure(frames, config, seed=seed)
+    else:
+        from curation.cameras import feedforward
+
+        structure = feedforward.estimate_structure(frames, config, seed=seed)
     if depth_config.mono == "none":
         return structure.path
     from curation.depth.monocular import metric_depth

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float
 
-from curation.cameras import matching
+from curation.cameras import features, matching
 from curation.cameras.verdict import judge
 from curation.cameras.witness import Corners, follow_corners
 from curation.geometry import inverse, opencv_camera_matrix, rotation_from_vector, to_opencv, transform
@@ -22,9 +22,6 @@ from schemas.config import CamerasConfig
 from schemas.outcome import Rejected
 
 _WORK_WIDTH = 640  # pixels; wider frames are shrunk before features are extracted
-_FEATURES = 1500
-_OVERLAP = 6  # each frame is matched with so many that follow
-_THREADS = 1
 _PAIR_GAP = 5  # frames, of the pairs that must show parallax
 _STILL_PX = 0.5  # corners that stay within this did not move (of a frame 640 wide)
 _STILL_SHARE = 0.5
@@ -78,7 +75,7 @@ def estimate_structure(frames: ClipFrames, config: CamerasConfig, *, seed: int =
     parallax = checked_parallax(frames)
     assumed, images = bool(frames.assumed), work_images(frames)
     with tempfile.TemporaryDirectory() as folder:
-        model = _map(images, work_camera(frames), Path(folder), refine_focal=assumed, seed=seed)
+        model = _map(images, work_camera(frames), Path(folder), config, refine_focal=assumed, seed=seed)
     path = _checked(model, assumed, parallax, follow_corners(images, model.camera), config, seed)
     length = path_length(model.world_from_camera)
     seen = zip(inverse(model.world_from_camera), model.points, strict=True)
@@ -174,37 +171,18 @@ class _Model:
     num_points: int
 
 
-def _map(images: list[matching.Gray], camera: Intrinsics, folder: Path, *, refine_focal: bool, seed: int) -> _Model:
+def _map(
+    images: list[matching.Gray], camera: Intrinsics, folder: Path, config: CamerasConfig, *, refine_focal: bool, seed: int
+) -> _Model:
     """Features, sequential matches and global mapping of the images; everything in ``folder``."""
     import pycolmap  # after cv2 (above), and only where a mono clip needs it
 
     pycolmap.logging.minloglevel = 2  # errors only
-    _write_images(images, folder / "images")
-    database, device = str(folder / "database.db"), pycolmap.Device.cpu
     pycolmap.set_random_seed(seed)
-    reader = pycolmap.ImageReaderOptions()
-    reader.camera_model = "SIMPLE_PINHOLE" if refine_focal else "PINHOLE"
-    sizes = (camera.fx, camera.cx, camera.cy) if refine_focal else (camera.fx, camera.fy, camera.cx, camera.cy)
-    reader.camera_params = ",".join(repr(float(value)) for value in sizes)
-    extraction = pycolmap.FeatureExtractionOptions()
-    extraction.num_threads, extraction.use_gpu = _THREADS, False
-    extraction.sift.max_num_features = _FEATURES
-    pycolmap.extract_features(
-        database, str(folder / "images"), camera_mode=pycolmap.CameraMode.SINGLE, reader_options=reader,
-        extraction_options=extraction, device=device,
-    )  # fmt: skip
-    matching_options = pycolmap.FeatureMatchingOptions()
-    matching_options.num_threads, matching_options.use_gpu = _THREADS, False
-    pairing = pycolmap.SequentialPairingOptions()
-    pairing.overlap, pairing.quadratic_overlap = _OVERLAP, True
-    verification = pycolmap.TwoViewGeometryOptions()
-    verification.ransac.random_seed, verification.ransac.num_threads = seed, _THREADS
-    pycolmap.match_sequential(
-        database, matching_options=matching_options, pairing_options=pairing, verification_options=verification, device=device
-    )
-    models = pycolmap.global_mapping(
-        database, str(folder / "images"), str(folder / "out"), _mapping(pycolmap, refine_focal, seed)
-    )
+    pictures, database = folder / "images", str(folder / "database.db")
+    _write_images(images, pictures)
+    features.find_matches(images, camera, pictures, database, config, refine_focal=refine_focal, seed=seed)
+    models = pycolmap.global_mapping(database, str(pictures), str(folder / "out"), _mapping(pycolmap, refine_focal, seed))
     if not models:
         raise Rejected("pose_lost", "structure from motion found no model; the frames share too little texture or parallax")
     return _read_model(max(models.values(), key=lambda model: model.num_reg_images()), len(images), camera)
@@ -213,14 +191,14 @@ def _map(images: list[matching.Gray], camera: Intrinsics, folder: Path, *, refin
 def _mapping(pycolmap: Any, refine_focal: bool, seed: int) -> Any:
     """Options of the global mapper; every thread count and seed is set, since each defaults to all cores or to chance."""
     options = pycolmap.GlobalPipelineOptions()
-    options.num_threads, options.random_seed = _THREADS, seed
+    options.num_threads, options.random_seed = features.THREADS, seed
     mapper = options.mapper
-    mapper.num_threads, mapper.random_seed = _THREADS, seed
+    mapper.num_threads, mapper.random_seed = features.THREADS, seed
     mapper.rotation_averaging.random_seed = mapper.global_positioning.random_seed = seed
     mapper.global_positioning.use_gpu = False
     mapper.bundle_adjustment.refine_focal_length = refine_focal
     mapper.bundle_adjustment.ceres.use_gpu = False
-    mapper.bundle_adjustment.ceres.solver_options.num_threads = _THREADS
+    mapper.bundle_adjustment.ceres.solver_options.num_threads = features.THREADS
     return options
 
 

@@ -1,0 +1,126 @@
+"""Networks that propose a path: stand-ins that return truth with errors; their wiring, and what is refused."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import types
+
+import numpy as np
+import pytest
+
+from curation.cameras import estimate_mono_path, feedforward
+from curation.geometry import inverse, rotation_from_vector
+from schemas.camera import RelativeCameraPath
+from schemas.clip import ClipFrames
+from schemas.config import CamerasConfig, DepthConfig
+from schemas.outcome import Rejected
+from tests.cameras import room
+
+FRAMES = 14
+TRUE = room.path(FRAMES, (0.4, 0.0, 1.0), (0, 5, 0))
+CONFIG = CamerasConfig(backend="vggt", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def clip() -> ClipFrames:
+    return dataclasses.replace(room.clip(TRUE, view=room.camera(480, 300)), right=None, baseline_m=None)
+
+
+def guess(amount: float, turn_deg: float, unit: float = 0.2) -> np.ndarray:
+    """(T, 3, 4) camera_from_world in another world and unit, with a random walk of errors."""
+    rng = np.random.default_rng(1)
+    walk, spin = (np.cumsum(rng.standard_normal((FRAMES, 3)), axis=0) for _ in range(2))
+    path = TRUE.copy()
+    path[:, :3, 3] += amount * walk / np.linalg.norm(walk, axis=1).max()
+    path[:, :3, :3] = rotation_from_vector(np.radians(turn_deg) * spin / np.linalg.norm(spin, axis=1).max()) @ path[:, :3, :3]
+    path[:, :3, 3] *= unit
+    return inverse(path)[:, :3]
+
+
+def proposing(monkeypatch: pytest.MonkeyPatch, poses: np.ndarray) -> None:
+    monkeypatch.setitem(feedforward.BACKENDS, "vggt", lambda left, camera, config: poses)
+
+
+def test_a_guess_in_any_unit_becomes_the_true_path(clip, monkeypatch):
+    proposing(monkeypatch, guess(0.08, 1.5))
+    found = estimate_mono_path(clip, CONFIG, DepthConfig())
+    assert isinstance(found, RelativeCameraPath) and not found.intrinsics_assumed
+    way, true = found.world_from_camera[:, :3, 3], TRUE[:, :3, 3]
+    scale = (way * true).sum() / (way**2).sum()
+    assert np.linalg.norm(scale * way - true, axis=1).max() < 0.01
+    cosine = (way * true).sum(axis=1)[1:] / (np.linalg.norm(way, axis=1) * np.linalg.norm(true, axis=1))[1:]
+    assert (np.rad2deg(np.arccos(np.minimum(cosine, 1))) < 3 * found.direction_sigma_deg[1:] + 0.3).all()
+    assert 0.005 < found.stats["network_drawn_rel"] < 0.1
+
+
+def test_points_have_depths_in_the_units_of_the_path(clip, monkeypatch):
+    proposing(monkeypatch, guess(0.0, 0.0))
+    found = feedforward.estimate_structure(clip, CONFIG)
+    length = np.linalg.norm(np.diff(TRUE[:, :3, 3], axis=0), axis=1).sum()
+    far_wall = np.abs(found.depth[0] * length / 9 - 1) < 0.05  # the wall that the camera looks at stands 9 m ahead
+    assert far_wall.sum() > 60 and np.abs(found.depth[0] * length).max() < 11
+    assert found.camera.width == 480 and all(len(p) == len(d) for p, d in zip(found.pixels, found.depth, strict=True))
+
+
+@pytest.mark.parametrize("wrong", ["world_from_camera", "mirrored", "another clip's", "standing", "not finite", "too few"])
+def test_what_the_clip_does_not_confirm_is_refused(clip, monkeypatch, wrong):
+    poses = guess(0.0, 0.0)
+    if wrong == "world_from_camera":
+        poses = TRUE[:, :3]
+    elif wrong == "mirrored":
+        poses = np.diag([-1.0, 1, 1]) @ poses @ np.diag([-1.0, 1, 1, 1])
+    elif wrong == "another clip's":
+        poses = inverse(room.path(FRAMES, (-0.9, 0.3, 0.1), (4, -25, 0)))[:, :3]
+    elif wrong == "standing":
+        poses = np.tile(np.eye(4)[:3], (FRAMES, 1, 1))
+    elif wrong == "not finite":
+        poses[3, 0, 0] = np.nan
+    else:
+        poses = poses[:-1]
+    proposing(monkeypatch, poses)
+    with pytest.raises(Rejected, match="^pose_"):
+        estimate_mono_path(clip, CONFIG, DepthConfig())
+
+
+def test_a_guessed_focal_length_is_refused(clip):
+    with pytest.raises(Rejected, match="pose_uncalibrated"):
+        feedforward.estimate_structure(dataclasses.replace(clip, assumed=("fx",)), CONFIG)
+
+
+@pytest.mark.parametrize("backend", ["depth_anything_3", "vggt"])
+def test_a_missing_package_says_how_to_install_it(clip, backend):
+    pytest.importorskip("torch")
+    with pytest.raises(ImportError, match=r"comes in a package of its own: pip install git\+https"):
+        estimate_mono_path(clip, CONFIG.model_copy(update={"backend": backend}), DepthConfig())
+
+
+def test_depth_anything_3_is_asked_for_extrinsics(clip, monkeypatch):
+    pytest.importorskip("torch")
+    asked = []
+
+    class Network:
+        @classmethod
+        def from_pretrained(cls, name):
+            asked.append(name)
+            return cls()
+
+        def to(self, device):
+            return self
+
+        def eval(self):
+            return self
+
+        def inference(self, images, **options):
+            asked.append((len(images), images[0].shape, images[0].dtype, options))
+            return types.SimpleNamespace(extrinsics=guess(0.0, 0.0))
+
+    package = types.ModuleType("depth_anything_3.api")
+    package.DepthAnything3 = Network  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "depth_anything_3", types.ModuleType("depth_anything_3"))
+    monkeypatch.setitem(sys.modules, "depth_anything_3.api", package)
+    feedforward._package.cache_clear()
+    poses = feedforward.BACKENDS["depth_anything_3"](clip.left, clip.camera, CONFIG)
+    feedforward._package.cache_clear()
+    assert poses.shape == (FRAMES, 3, 4)
+    assert asked == ["depth-anything/DA3-LARGE", (FRAMES, (300, 480, 3), np.uint8, {"ref_view_strategy": "middle"})]
