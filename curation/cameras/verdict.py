@@ -10,6 +10,7 @@ from jaxtyping import Float
 
 from curation.cameras.corner_adjust import adjust_halves, adjust_to_corners
 from curation.cameras.witness import Corners, Testimony, hear
+from curation.geometry import vector_from_rotation
 from schemas.camera import Array
 from schemas.config import CamerasConfig
 from schemas.outcome import Rejected
@@ -92,7 +93,15 @@ def judge(corners: Corners, world_from_camera: Float[Array, "t 4 4"], config: Ca
         "split_half_rel": float(apart.max()),
         "rival_path": rival,
     }
-    return Verdict(np.hypot(moved, apart / 2), said, stats)
+    # Alignment hides how the first camera is turned, from which all directions count: the farther, the more it matters.
+    first = halves.first[0, :3, :3], halves.second[0, :3, :3], halves.whole[0, :3, :3], world_from_camera[0, :3, :3]
+    turned = np.hypot(_angle(first[0], first[1]) / 2, _angle(first[2], first[3]))
+    reach = np.linalg.norm(world_from_camera[:, :3, 3] - world_from_camera[0, :3, 3], axis=1) / length
+    return Verdict(np.sqrt(moved**2 + (apart / 2) ** 2 + (turned * reach) ** 2), said, stats)
+
+
+def _angle(one: Array, other: Array) -> float:
+    return float(np.linalg.norm(vector_from_rotation(one @ other.T)))
 
 
 def _rival(corners: Corners, world_from_camera: Array, said: Testimony) -> float:
