@@ -8,7 +8,7 @@ SURE = 1.0  # an excess that nothing can reach: nothing is checked
 
 
 def given_away(output: Path, max_excess: float) -> list[str]:
-    """One sentence for every published table, guesser and kind that breaks its bound; the rule is ``audit.leaks.broken_bounds``."""
+    """One sentence for every published table, guesser and kind that breaks its bound (``audit.leaks.broken_bounds``)."""
     if max_excess >= SURE:
         return []
     from curation.audit.leaks import guess_blindly

@@ -98,9 +98,9 @@ class DepthConfig(Section):
     weights: str = ""
     """The model: a folder or a Hugging Face id; empty for the usual one of ``mono``."""
     domain_sigma_rel: float = Field(default=0.15, gt=0)
-    """How far the model's metres may be off for a whole clip, relative: its own error on scenes like yours, which no clip shows."""
+    """How far the model's metres may be off for a whole clip, relative: its error on scenes like yours, which no clip shows."""
     domain_max_m: float = Field(default=80.0, gt=0)
-    """Farthest depth that the model was trained for, metres; points beyond do not count, and clips of little else are rejected."""
+    """Farthest depth that the model was trained for, metres; points beyond do not count; clips of little else are rejected."""
     device: str = "auto"
     """``cuda``, ``cuda:1``, ``mps``, ``cpu``; ``auto`` takes a GPU where there is one."""
     batch: int = Field(default=4, ge=1)
@@ -151,7 +151,7 @@ class ObjectsConfig(Section):
     segmenter_sha256: str = ""
     """Checksum that ``segmenter`` must have; a URL needs it."""
     detector: str = ""
-    """``grounded_sam2``, ``edgetam``: folder or Hugging Face id of the Grounding DINO that finds the prompts; empty for the usual."""
+    """``grounded_sam2``, ``edgetam``: folder or Hugging Face id of the Grounding DINO for the prompts; empty for the usual."""
     prompts: tuple[str, ...] = ("person", "car", "truck", "bus", "bicycle", "motorcycle", "dog", "cat", "horse", "bird", "ball")
     """What ``sam3``, ``grounded_sam2`` and ``edgetam`` look for, unless ``naming.entities`` asks a model per clip."""
     points: Literal["flow", "cotracker"] = "flow"
@@ -261,13 +261,13 @@ class QuestionsConfig(Section):
     preset: Literal["", "mllm4d-2m", "mllm4d-r1-30k", "mllm4d-bench"] = ""
     """The kinds of one of the paper's data sets, in its shares."""
     shares: dict[str, float] = Field(default_factory=dict)
-    """Share of each kind among a split's questions, in any unit; empty means as they come. Kinds left out are not asked. Questions
-    of the other kinds are dropped by lot until the scarcest kind has its share."""
+    """Share of each kind among a split's questions, in any unit; empty means as they come. Kinds left out are not asked.
+    Questions of the other kinds are dropped by lot until the scarcest kind has its share."""
     frames: Literal["both", "index", "seconds"] = "both"
     """How questions name a moment: "frame 4 of 31 (1.3 s)", "frame 4 of 31" or "1.3 s"."""
     mark_share: float = Field(default=0.0, ge=0, le=1)
-    """Share of the questions about objects that name them by a mark, ``<obj_1>`` with its box in the first frame that shows it, and
-    not by a description; objects that no description fits can be asked about in this way only."""
+    """Share of the questions about objects that name them by a mark, ``<obj_1>`` with its box in the first frame that shows it,
+    and not by a description; objects that no description fits can be asked about in this way only."""
     open_share: float = Field(default=0.0, ge=0, le=1)
     """Share of the questions with a number for an answer that ask for the number and offer no options."""
     option_sigmas: float = 6.0
@@ -299,8 +299,10 @@ class ReasoningConfig(Section):
 
 
 class RewriteConfig(Section):
-    """Chains of thought written anew by a model, and checked. Address, model and key come from the environment
-    (``OPENAI_BASE_URL``, ``OPENAI_MODEL``, ``OPENAI_API_KEY``), so that no key stands in a file.
+    """Chains of thought written anew by a model, and checked.
+
+    Address, model and key come from the environment (``OPENAI_BASE_URL``, ``OPENAI_MODEL``, ``OPENAI_API_KEY``), so that no key
+    stands in a file.
     """
 
     by: Literal["nobody", "endpoint", "ray"] = "nobody"
@@ -397,8 +399,8 @@ class RunConfig(Section):
     max_failure_rate: float = Field(default=0.5, ge=0, le=1)
     """The run exits non-zero when a larger share of clips *failed* (rejections do not count)."""
     max_blind_excess: float = Field(default=0.02, ge=0, le=1)
-    """The run exits non-zero when a guesser that never sees the video beats chance by more, on any published table of questions and
-    beyond what luck explains (see ``pipelines.audit``); 1 checks nothing."""
+    """The run exits non-zero when a guesser that never sees the video beats chance by more, on any published table of questions
+    and beyond what luck explains (see ``pipelines.audit``); 1 checks nothing."""
     max_attempts: int = Field(default=3, ge=1)
     """A clip that failed this often stays in quarantine, whatever is asked for."""
 
