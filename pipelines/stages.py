@@ -302,12 +302,23 @@ def legs_of(stages: tuple[Stage, ...], config: Config) -> tuple[Leg, ...]:
     return tuple(out)
 
 
+_last_values: tuple[Config, Any] | None = None  # of the one configuration that a process works with
+
+
+def _plain_values(config: Config) -> Any:
+    """The configuration as JSON values, made once for all clips; a changed key or token changes no result."""
+    global _last_values
+    if _last_values is None or _last_values[0] is not config:
+        _last_values = (config, masked(config.model_dump(mode="json")))
+    return _last_values[1]
+
+
 def fingerprints(spec: ClipSpec, config: Config, stages: tuple[Stage, ...], selection: str = "") -> dict[str, str]:
     """Per stage, the hash of all that its result for this clip depends on.
 
     ``selection`` is the digest of the clip's selected questions, for the stages that wait for them.
     """
-    values = masked(config.model_dump(mode="json"))  # a changed key or token changes no result
+    values = _plain_values(config)
     out: dict[str, str] = {}
     for stage in stages:
         sections = {name: values[name] for name in stage.sections}
