@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
-import resource
 import sys
 import tempfile
 import time
@@ -22,6 +21,7 @@ from curation.questions import ask
 from curation.relations.kinds import KINDS, STEP
 from curation.seeding import generator
 from curation.shards.writer import table_of, write_table
+from pipelines.usage import core_s, peak_mb
 from schemas.config import QuestionsConfig
 from schemas.tables import SFT
 from schemas.track import Description, Fact
@@ -110,16 +110,11 @@ def _write_share(folder: Path, worker: int, rows: int) -> tuple[int, float, floa
                 waiting = []
             write_table(folder / f"train-{worker}-{shard:05d}.parquet", pa.concat_tables(tables))
             written, shard, tables = asked, shard + 1, []
-    return written, _core_s(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return written, core_s(), peak_mb()
 
 
 _BATCH = 1000
 _SHARD = 20_000
-
-
-def _core_s() -> float:
-    use = resource.getrusage(resource.RUSAGE_SELF)
-    return use.ru_utime + use.ru_stime
 
 
 def clip_row(n: int) -> dict[str, Any]:

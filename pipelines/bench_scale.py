@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.local_runner import WORKER_ENV
+from pipelines.usage import core_s, peak_mb
 from schemas import run_folder as names
 from schemas.config import Config, ShardsConfig
 
@@ -115,20 +116,15 @@ def alone(what: str, *words: str) -> dict[str, Any]:
 
 
 def _cost(call: Callable[[], Any]) -> dict[str, Any]:
-    began, own, children = time.perf_counter(), _core_s(resource.RUSAGE_SELF), _core_s(resource.RUSAGE_CHILDREN)
+    began, own, children = time.perf_counter(), core_s(), core_s(resource.RUSAGE_CHILDREN)
     call()
-    driver = _core_s(resource.RUSAGE_SELF) - own
+    driver = core_s() - own
     return {
         "wall_s": time.perf_counter() - began,
         "driver_core_s": driver,
-        "core_s": driver + _core_s(resource.RUSAGE_CHILDREN) - children,
-        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "core_s": driver + core_s(resource.RUSAGE_CHILDREN) - children,
+        "peak_mb": peak_mb(),
     }
-
-
-def _core_s(who: int) -> float:
-    usage = resource.getrusage(who)
-    return usage.ru_utime + usage.ru_stime
 
 
 def _build(source: str, out: str, workers: str) -> None:
@@ -255,7 +251,7 @@ def _packing(folder: str, rows: str) -> None:
                 for k in range(per_clip)
             ]  # fmt: skip
 
-    base_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    base_mb = peak_mb()
     files: list[Path] = []
 
     def work() -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
-import resource
 import socket
 import tempfile
 import time
@@ -19,6 +17,7 @@ from pipelines.clip import Clip
 from pipelines.ledger import Ledger, Record, fingerprint
 from pipelines.masking import environment_secrets, scrub, secrets_of
 from pipelines.stages import Stage, fingerprints
+from pipelines.usage import peak_mb, reset_peak
 from pipelines.workplace import Workplace, adopt, at_hand, scratch_folder, with_local_files, workplace
 from schemas.clip import ClipSpec, Source
 from schemas.config import Config
@@ -159,7 +158,7 @@ def source_key(source: Source) -> str:
 
 def measured(item_id: str, stage: str, print_: str, work: Callable[[], dict[str, Any]]) -> Record:
     """Run ``work`` and describe how it ended: its statistics, or why there are none, with wall, core and memory cost."""
-    _reset_peak()
+    reset_peak()
     started, core = time.perf_counter(), time.process_time()
     outcome, reason, message, stats = "ok", "", "", {}
     try:
@@ -179,7 +178,7 @@ def measured(item_id: str, stage: str, print_: str, work: Callable[[], dict[str,
         stats,
         seconds=round(time.perf_counter() - started, 3),
         cpu_s=round(time.process_time() - core, 3),
-        peak_mb=round(_peak_mb(), 1),
+        peak_mb=round(peak_mb(), 1),
         finished_unix_s=round(time.time(), 3),
         host=socket.gethostname(),
     )
@@ -196,20 +195,3 @@ def _place(error: BaseException) -> str:
         return "unknown place"
     last = frames[-1]
     return f"{'/'.join(Path(last.filename).parts[-3:])}:{last.lineno} in {last.name}"
-
-
-def _reset_peak() -> None:
-    """Forget the process's peak of resident memory, so that the next reading is the stage's own.
-
-    Where the kernel does not offer it, the reading is the process's peak so far.
-    """
-    with contextlib.suppress(OSError), open("/proc/self/clear_refs", "w") as handle:
-        handle.write("5")
-
-
-def _peak_mb() -> float:
-    """Peak resident memory, MB, since the last reset."""
-    status = Path("/proc/self/status")
-    lines = status.read_text().splitlines() if status.exists() else []
-    kilobytes = [int(line.split()[1]) for line in lines if line.startswith("VmHWM:")]
-    return (kilobytes[0] if kilobytes else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) / 1024

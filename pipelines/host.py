@@ -24,6 +24,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import IO, Any
 
+from pipelines.usage import core_s, peak_mb
+
 LOG_TAIL_BYTES = 6000
 _PR_SET_PDEATHSIG = 1
 
@@ -219,9 +221,9 @@ def _child(request: dict[str, Any], writer: int, log: IO[bytes], tasks: int) -> 
         else:
             with os.fdopen(tasks, "rb") as stream:
                 for line in stream:
-                    before = _cpu_s()
+                    before = core_s()
                     clean = _perform(json.loads(line), emit)
-                    emit({"end": {"clean": clean, "cpu_s": _cpu_s() - before, "peak_mb": _peak_mb()}})
+                    emit({"end": {"clean": clean, "cpu_s": core_s() - before, "peak_mb": peak_mb()}})
             code = 0
     finally:
         os._exit(code)  # no clean-up of what the host still uses
@@ -240,15 +242,6 @@ def _perform(request: dict[str, Any], emit: Callable[[dict[str, Any]], None]) ->
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
-
-
-def _cpu_s() -> float:
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_utime + usage.ru_stime
-
-
-def _peak_mb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def _emitter(writer: int) -> Callable[[dict[str, Any]], None]:
