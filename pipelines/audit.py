@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import datetime
 import sys
 from functools import lru_cache, partial
 from pathlib import Path
@@ -20,7 +21,8 @@ from curation.report.audit_page import write_audit_page
 from curation.worlds.export import TRUTH_FOLDER
 from curation.worlds.truth import TRUTH, Truth, load_truth
 from pipelines.files import json_safe, write_json
-from pipelines.run_facts import still_threshold_m
+from pipelines.run_facts import read_json, still_threshold_m
+from schemas import run_folder
 
 AUDIT_JSON, PAGES = "audit.json", "audit"
 _EPILOG = """
@@ -33,7 +35,7 @@ A published object is matched to the true body that most of its pixels lie on: i
 is a phantom, and every question about it is wrong. partial: it covers less than 0.3 of the body; loose: most of it lies beside
 the body; jumped: it changes to another body; fragments: second objects of one body.
 
-Writes RUN/audit.json (every number of the tables, one row per clip, every wrong question) and RUN/audit/index.html (the same
+Writes RUN/audit.json (date, run, every number of the tables, one row per clip, every wrong question) and RUN/audit/index.html (the same
 with pictures: masks and paths over the video, errors over time, reliability of sigma, the ten worst questions).
 The exit status is 1 when questions are less often sound than --min-accuracy, when a guesser that never sees the video beats
 chance by more than --max-blind-excess (and luck does not explain it), or when a source of `bench` is also trained on;
@@ -71,7 +73,8 @@ def audit(run: Path, truth: Path | None, max_blind_excess: float) -> dict[str, A
         FileNotFoundError: the run has published nothing, or ``truth`` holds no truth of any of its sources.
     """
     clips = read_run(run)
-    out: dict[str, Any] = {"blind": guess_blindly(run, max_blind_excess), "leaked_sources": leaked_sources(run)}
+    out: dict[str, Any] = {"date": datetime.datetime.now(datetime.UTC).date().isoformat(), **about_run(run)}
+    out |= {"blind": guess_blindly(run, max_blind_excess), "leaked_sources": leaked_sources(run)}
     if truth is None:
         return out
     out |= audit_against_truth(clips, partial(truth_of, truth), label_of, still_threshold_m(run))
@@ -83,6 +86,12 @@ def audit(run: Path, truth: Path | None, max_blind_excess: float) -> dict[str, A
             "--truth is the folder that pipelines.build had as --input."
         )
     return out
+
+
+def about_run(run: Path) -> dict[str, str | None]:
+    """Which run, and which revision of the program made it; None where it has no ``run.json``."""
+    report = read_json(run / run_folder.RUN_JSON)
+    return {"run_id": report.get("run_id"), "revision": (report.get("git") or {}).get("revision")}
 
 
 @lru_cache(maxsize=4)

@@ -109,6 +109,9 @@ def describe(run: Path, other_audit: Path | None, despite: bool) -> dict[str, An
         card = run / run_folder.PUBLISH / run_folder.CARD
         if card.exists() and card.stat().st_mtime > (run / AUDIT_JSON).stat().st_mtime:
             raise ValueError(f"{run / AUDIT_JSON} is older than the data: run pipelines.audit again")
+        if audit.get("run_id") not in (None, report["run_id"]):
+            found = f"speaks of run {audit['run_id']}, the data are of run {report['run_id']}"
+            raise ValueError(f"{run / AUDIT_JSON} {found}: run pipelines.audit again")
         if audit.get("failures") and not despite:
             reasons = "\n".join(f"  {reason}" for reason in audit["failures"][:10])
             raise ValueError(f"the audit failed, nothing is published (--despite-audit does it all the same):\n{reasons}")
@@ -147,8 +150,15 @@ def _audit(path: Path, own: bool) -> dict[str, Any] | None:
             return None
         raise ValueError(f"{path} compares nothing with truth: make it with pipelines.audit --truth")
     when = datetime.datetime.fromtimestamp(path.stat().st_mtime, datetime.UTC).date().isoformat()
-    date = str(report.get("date") or when)[:10]
-    return {"own": own, "date": date, "clips": report["clips_audited"], "questions": questions, "movers": report.get("movers")}
+    return {
+        "own": own,
+        "date": str(report.get("date") or when)[:10],
+        "run_id": report.get("run_id"),
+        "revision": report.get("revision"),
+        "clips": report["clips_audited"],
+        "questions": questions,
+        "movers": report.get("movers"),
+    }
 
 
 def provenance(run: Path) -> dict[str, Any]:

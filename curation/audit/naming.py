@@ -14,16 +14,16 @@ from curation.worlds.truth import Truth
 VERDICTS = ("fits", "wrong_colour", "points_elsewhere", "ambiguous", "unjudged")
 _SEEN_SHARE = 0.001  # of the frame: what covers less is not seen by a viewer
 _POINT = re.compile(r"(\d+)% from the left and (\d+)% from the top of the view at frame (\d+)")
-_SIDE = re.compile(r"on the (left|right) of the view at frame (\d+)")
-_SIDES = {"left": (0.0, 0.45), "right": (0.55, 1.0)}
+_SIDE = re.compile(r"(on the left|in the middle|on the right) of the view at frame (\d+)")
+_SIDES = {"on the left": (0.0, 0.45), "in the middle": (0.35, 0.65), "on the right": (0.55, 1.0)}
 
 
 def judge_description(text: str, clip: PublishedClip, truth: Truth, match: Match) -> str:
     """One of ``VERDICTS``; phantoms and texts without a known colour or place are "unjudged".
 
-    A place must lie on the body; a colour must be the body's (a walker's is its shirt's, so another colour is not held
-    against it); and no other body of that colour, moving or parked, may be seen where the text looks: on that side at that frame,
-    or anywhere in the clip where it names a colour alone.
+    A place must lie on the body, and a side must show it; a colour must be the body's (a walker's is its shirt's, so another
+    colour is not held against it); and no other body of that colour, moving or parked, may be seen where the text looks: on that
+    side at that frame, or anywhere in the clip where it names a colour alone.
     """
     if match.body is None:
         return "unjudged"
@@ -42,9 +42,12 @@ def judge_description(text: str, clip: PublishedClip, truth: Truth, match: Match
     others = [k for k, colour in enumerate(truth.colours) if colour in named and k != match.body]
     frames = [clip.source_frames[int(side[2])]] if side else clip.source_frames
     low, high = _SIDES[side[1]] if side else (0.0, 1.0)
-    for other in others:
-        seen = truth.labels[frames] == other + 1
-        width = seen.shape[2]
-        if (seen[:, :, int(low * width) : int(np.ceil(high * width))].mean((1, 2)) > _SEEN_SHARE).any():
-            return "ambiguous"
-    return "fits"
+    width = truth.labels.shape[2]
+    looked_at = truth.labels[frames][:, :, int(low * width) : int(np.ceil(high * width))]
+
+    def seen(body: int) -> bool:
+        return bool(((looked_at == body + 1).mean((1, 2)) > _SEEN_SHARE).any())
+
+    if not seen(match.body):
+        return "points_elsewhere"
+    return "ambiguous" if any(seen(other) for other in others) else "fits"

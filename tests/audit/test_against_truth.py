@@ -153,7 +153,8 @@ def test_a_description_is_judged_by_its_colour_and_its_place(tmp_path, words, ve
     [
         ("the red object", "ambiguous"),
         ("the red object (on the right of the view at frame 3)", "fits"),
-        ("the red object (on the left of the view at frame 3)", "ambiguous"),
+        ("the red object (on the left of the view at frame 3)", "points_elsewhere"),
+        ("the red object (in the middle of the view at frame 3)", "fits"),
     ],
 )
 def test_a_parked_namesake_makes_a_colour_ambiguous(words, verdict):

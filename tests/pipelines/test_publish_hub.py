@@ -233,6 +233,8 @@ def test_a_failed_or_outdated_audit_and_an_unfinished_run_are_not_published(
     capsys.readouterr()
     os.utime(run / "audit.json", (1, 1))
     assert "older than the data" in fails(run, capsys)
+    (run / "audit.json").write_text(json.dumps(audit() | {"run_id": "of another"}))
+    assert "speaks of run of another, the data are of run abc123" in fails(run, capsys)
     (run / "run.json").write_text(json.dumps(REPORT | {"status": "interrupted"}))
     assert "interrupted, not finished" in fails(run, capsys)
 
@@ -255,9 +257,11 @@ def test_the_card_says_what_was_measured_and_claims_nothing_else(run: Path, tmp_
     (run / "audit.json").unlink()
     silent = (staged(run) / "README.md").read_text()
     assert "no accuracy is claimed" in silent and "100.0 %" not in silent and "accuracy.png" not in silent
-    (tmp_path / "worlds.json").write_text(json.dumps(audit() | {"date": "2026-02-03"}))
+    measured = {"date": "2026-02-03", "run_id": "0a1b2c", "revision": "e" * 40}
+    (tmp_path / "worlds.json").write_text(json.dumps(audit() | measured))
     other = (staged(run, "--audit", str(tmp_path / "worlds.json")) / "README.md").read_text()
     assert "Measured on 2026-02-03" in other and "not on the videos of this dataset" in other
+    assert f"run `0a1b2c`, program revision `{'e' * 12}`." in other
 
 
 def test_nothing_private_of_the_machine_is_in_what_is_sent(run: Path) -> None:
