@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 
 import numpy as np
@@ -14,7 +15,7 @@ from curation.audit.trajectories import align, coverage
 from curation.audit.verdicts import length_of
 from curation.geometry import pose, rotation_from_vector
 from curation.worlds.truth import save_truth
-from pipelines.audit import audit, main
+from pipelines.audit import about_run, audit, main
 from schemas.camera import Intrinsics
 from tests.audit.fabricated import BOXES, FIRST, QUESTIONS, Run, truth
 
@@ -259,6 +260,9 @@ def test_the_command_fails_on_wrong_labels_and_writes_every_number(tmp_path, cap
     assert "of 1 questions 1 labels are wrong" in " ".join(text.split()) and "4.00 m" in text
     written = json.loads((folder / "audit.json").read_text())
     assert written["questions"]["all"]["accuracy"] == 0.0 and written["failures"]
+    assert written["date"] == datetime.datetime.now(datetime.UTC).date().isoformat() and written["run_id"] is None
+    (tmp_path / "run.json").write_text(json.dumps({"run_id": "0a1b2c", "git": {"revision": "f" * 40, "changed": False}}))
+    assert about_run(tmp_path) == {"run_id": "0a1b2c", "revision": "f" * 40}
     assert main(["--truth", str(worlds), "--min-accuracy", "0", str(folder)]) == 0
 
 
