@@ -25,6 +25,7 @@ from pipelines.run_facts import read_json, still_threshold_m
 from schemas import run_folder
 
 AUDIT_JSON, PAGES = "audit.json", "audit"
+_WIDE = 150
 _EPILOG = """
 examples:
   python -m pipelines.audit --truth worlds run     everything, against the truth that pipelines.simulate wrote
@@ -182,6 +183,8 @@ def main(argv: list[str] | None = None) -> int:
     """Entry point; see the help for the exit status."""
     arguments = parser().parse_args(argv)
     console = Console()
+    if not console.is_terminal:  # a file or a pipe has no width: 80 columns would cut the names of the kinds
+        console = Console(width=_WIDE)
     try:
         report = audit(arguments.run, arguments.truth, arguments.max_blind_excess)
     except (OSError, ValueError) as error:

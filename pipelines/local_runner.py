@@ -139,6 +139,9 @@ class Host:
                 self._start()
             self._write(json.dumps(task.to_json(), allow_nan=False).encode() + b"\n")
             return Reply.of(self._read(task.timeout_s + _GRACE_S), task.timeout_s)
+        except KeyboardInterrupt:  # Ray cancels by it; the answer that is still to come must not be taken for the next task's
+            self.kill()
+            raise
         except (HostDied, BrokenPipeError) as error:
             self.kill()
             return Reply(task.id, failed=Failed(LOST, f"the worker host ended: {error}"))

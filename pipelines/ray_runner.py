@@ -2,7 +2,8 @@
 
 Ray retries and reports by block and by task; a clip must be neither lost with its neighbours nor tried forever. So: one
 clip a block, the native work in a child with a timeout (``pipelines.host``), no retries by Ray, and afterwards a count of
-what was expected and did not come back; the run tries that once more (``pipelines.run``).
+what was expected and did not come back. What had begun by then is lost, and the run tries it once more (``pipelines.run``);
+what had not begun is no loss, and goes into the next execution (``pipelines.ray_conductor``).
 """
 
 from __future__ import annotations
@@ -10,23 +11,22 @@ from __future__ import annotations
 import json
 import logging
 import os
-import queue
 import signal
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator
+from typing import Any
 
-from pipelines.local_runner import LOST, Host, Leg, Reply, Task
+from pipelines.local_runner import LOST, Leg, Reply, Task
+from pipelines.ray_conductor import BEATS, Conductor, Execution, Operator, Seen, items_of
+from pipelines.ray_room import lacking, model_workers
 from schemas.config import RunConfig
 from schemas.outcome import Failed
 
-if TYPE_CHECKING:
-    import ray.data
-
 _IN_A_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # set by the supervisor of `ray job submit`
-STALL_GRACE_S = 300.0
-_hosts: dict[tuple[str, ...], Host] = {}  # of this Ray worker process; they stay for the next clips
+QUIET_S = 60.0  # an execution is ended when no worker has been heard for so long; a worker that starts needs a third of it
+FIRST_NEWS_S = 600.0  # the same until any has been heard at all: a first start imports everything, from a cold network disk
+_LOOK_S = 2.0
 
 
 class ResourcesMissing(RuntimeError):
@@ -68,17 +68,14 @@ class RayRunner:
             ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING, include_dashboard=False)
             if threading.current_thread() is threading.main_thread():
                 signal.signal(signal.SIGTERM, on_terminate)  # Ray would end the driver without a summary
-        self._own, self._stalled = "RAY_ADDRESS" not in os.environ, False
+        self._own = "RAY_ADDRESS" not in os.environ
+        self._conductor: Any = None
+        self._executions, self._heard = 0, False
         try:
             self._wait_for_room([self._wanted(leg) for leg in legs])
         except ResourcesMissing:
             self.close()
             raise
-        context = ray.data.DataContext.get_current()
-        context.max_errored_blocks = -1
-        context.execution_no_progress_timeout_s = -1  # it counts outputs only; the clip's own timeout is the one that holds
-        context.enable_progress_bars = False
-        context.print_on_execution_start = False
 
     def _wanted(self, leg: Leg) -> Leg:
         """What a worker of this leg reserves under the run's configuration."""
@@ -104,182 +101,100 @@ class RayRunner:
         return [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
 
     def run(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, Reply]]:
-        """Yield every task with its reply; what the cluster lost comes last, as ``worker_lost``."""
-        waiting = {task.id: task for task in tasks}
-        if not waiting:
-            return
-        broke = "" if not self._stalled else "; the cluster stands still"
-        try:
-            for row in self._rows(list(waiting.values())) if not self._stalled else ():
-                task = waiting.pop(row["id"], None)
-                if task is not None:  # a retried task may come back twice
-                    yield task, _reply(json.loads(row["reply"]))
-        except self._ray.exceptions.RayError as error:  # the stream as a whole ended; what is missing is told below
-            broke = f"; the stream ended with {type(error).__name__}: {' '.join(str(error).split())[:300]}"
-        except TimeoutError as error:
-            self._stalled, broke = True, f"; {error}"
-        if waiting:
-            print(f"{len(waiting)} of this round did not come back from the cluster{broke}", flush=True)
-        for task in waiting.values():
-            yield task, Reply(task.id, failed=Failed(LOST, f"its Ray worker went away; see the cluster's logs{broke}"))
+        """Yield every task with its reply; what the cluster lost comes as ``worker_lost``.
 
-    def _rows(self, tasks: list[Task]) -> Iterator[dict[str, Any]]:
-        """The rows as they come back.
-
-        Ray can wait for ever, without a word, for an actor that no node can hold any more; so a thread waits for Ray, and this
-        waits for the thread.
-
-        Raises:
-            TimeoutError: nothing came back for longer than any task may take.
+        What did not come back from an execution and was not running goes into the next one, as long as executions bring
+        anything. When none does, they are repeated for ``run.nodes_timeout_s``: nodes may come.
         """
-        legs = len(tasks[0].legs) or 1
-        longest_s = (max(task.timeout_s for task in tasks) + STALL_GRACE_S) * legs + STALL_GRACE_S
-        rows: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        waiting = {task.id: task for task in tasks}
+        legs = [self._wanted(leg) for leg in (next(iter(waiting.values())).legs if waiting else ()) or (Leg(()),)]
+        last_gain, fruitless, why = time.monotonic(), 0, ""
+        while waiting and (not fruitless or self._worth_another(legs, fruitless, time.monotonic() - last_gain)):
+            before = len(waiting)
+            running, why = frozenset[str](), ""
+            for seen in self._execute(list(waiting.values()), legs):
+                running, why = seen.running, seen.broke
+                for row in seen.rows:
+                    task = waiting.pop(row["id"], None)
+                    if task is not None:
+                        yield task, _reply(json.loads(row["reply"]))
+            for task_id in sorted(running & waiting.keys()):
+                yield waiting.pop(task_id), _lost(task_id, why)
+            gained = len(waiting) < before
+            last_gain, fruitless = (time.monotonic(), 0) if gained else (last_gain, fruitless + 1)
+            if waiting:
+                print(f"{len(waiting)} of this round had not begun when it ended{_because(why)}; they go again", flush=True)
+        if waiting:
+            print(f"{len(waiting)} of this round did not come back from the cluster{_because(why)}", flush=True)
+        for task_id, task in waiting.items():
+            yield task, _lost(task_id, why)
 
-        def pump() -> None:
-            try:
-                for row in self._dataset(tasks).iter_rows():
-                    rows.put(row)
-                rows.put(None)
-            except BaseException as error:  # told to the one who waits
-                rows.put(error)
+    def _worth_another(self, legs: list[Leg], fruitless: int, since_s: float) -> bool:
+        """Whether another execution may bring what the last ones did not; waits for nodes where some are lacking."""
+        try:
+            self._wait_for_room(legs)
+        except ResourcesMissing as error:
+            print(f"giving up: {error}", flush=True)
+            return False
+        return fruitless < 2 or (not self._own and since_s < self._config.nodes_timeout_s)
 
-        threading.Thread(target=pump, daemon=True, name="ray-rows").start()
-        while True:
-            try:
-                row = rows.get(timeout=longest_s)
-            except queue.Empty:
-                raise TimeoutError(
-                    f"nothing came back from the cluster for {longest_s:.0f} s, longer than a clip may take; are there nodes "
-                    "left that can hold every stage?"
-                ) from None
-            if row is None:
-                return
-            if isinstance(row, BaseException):
-                raise row
-            yield row
+    def _execute(self, tasks: list[Task], legs: list[Leg]) -> Iterator[Seen]:
+        """One execution: what is seen of it, until it has ended or is ended here because nothing is heard of it."""
+        sizes = [model_workers(leg, legs, self._nodes(), self._config.model_workers) for leg in legs]
+        operators = tuple(
+            Operator(leg, size if leg.model else self._config.workers) for leg, size in zip(legs, sizes, strict=True)
+        )
+        self._executions += 1
+        execution = Execution(
+            self._executions, items_of(tasks), operators, tasks[0].shared, self._preload, beat_s=QUIET_S / BEATS
+        )
+        running = frozenset[str]()
+        try:
+            conductor = self._conductor = self._conductor or self._new_conductor()
+            self._ray.get(conductor.start.remote(execution, conductor), timeout=FIRST_NEWS_S)
+            while True:
+                seen: Seen = self._ray.get(conductor.look.remote(_LOOK_S), timeout=2 * QUIET_S if self._heard else FIRST_NEWS_S)
+                self._heard |= seen.news
+                running = seen.running
+                quiet = not seen.ended and not seen.rows and seen.quiet_s > (QUIET_S if self._heard else FIRST_NEWS_S)
+                if not quiet:
+                    yield seen
+                    if seen.ended:
+                        return
+                    continue
+                words = f"nothing was heard from the cluster for {seen.quiet_s:.0f} s"
+                break
+        except (self._ray.exceptions.RayError, self._ray.exceptions.GetTimeoutError) as error:
+            words = f"its conductor is gone: {type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        self._end_conductor()
+        yield Seen([], True, words, False, 0.0, running)
 
-    def _dataset(self, tasks: list[Task]) -> ray.data.Dataset:
-        """One row, one block, per task, through one operator per leg: Ray streams, and holds an operator back that is ahead."""
-        items = [{"id": task.id, "request": json.dumps(own_part(task)), "reply": ""} for task in tasks]
-        work = self._ray.data.from_items(items).repartition(target_num_rows_per_block=1)
-        legs = [self._wanted(leg) for leg in tasks[0].legs or (Leg(()),)]
-        for leg in legs:
-            shared = {"shared": tasks[0].shared, "preload": self._preload, "leg": leg}
-            # max_retries has no parameter of its own in Ray 2.60; as a remote argument it is announced to go in 2.64
-            options: dict[str, Any] = {"num_cpus": leg.cpus} | ({"num_gpus": leg.gpus} if leg.gpus else {})
-            if leg.model:
-                size = model_workers(leg, legs, self._nodes(), self._config.model_workers)
-                pool = self._ray.data.ActorPoolStrategy(min_size=1, max_size=size, max_tasks_in_flight_per_actor=2)
-                # An actor that Ray restarts waits for ever where no node can hold it, with its tasks, and outlives the round.
-                options |= {"max_restarts": 0, "max_task_retries": 0}
-                work = work.map(ModelWorker, fn_constructor_kwargs=shared, compute=pool, **options)  # type: ignore[arg-type]
-                continue
-            if self._config.workers:
-                options["compute"] = self._ray.data.TaskPoolStrategy(size=self._config.workers)
-            work = work.map(serve, fn_kwargs=shared, max_retries=0, retry_exceptions=False, **options)  # type: ignore[arg-type]
-        return work
+    def _new_conductor(self) -> Any:
+        """On the driver's own node, which it needs anyhow, and outside of the cores that clips are counted against."""
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        here = NodeAffinitySchedulingStrategy(self._ray.get_runtime_context().get_node_id(), soft=True)
+        remote: Any = self._ray.remote
+        return remote(num_cpus=0, max_restarts=0, max_concurrency=8, scheduling_strategy=here)(Conductor).remote()
+
+    def _end_conductor(self) -> None:
+        """End the conductor, and with it everything that it owns: running tasks, actors, and those that wait for room."""
+        conductor, self._conductor = self._conductor, None
+        if conductor is not None:
+            self._ray.kill(conductor)
 
     def close(self) -> None:
         """Let go of the cluster; one that was started here ends."""
+        self._conductor = None
         self._ray.shutdown()
 
 
-def lacking(legs: Sequence[Leg], nodes: Sequence[dict[str, float]], wanted_workers: int) -> str:
-    """What the cluster lacks to run all legs at a time, as a sentence with a way out; "" where it lacks nothing.
-
-    All must fit together: workers that hold a model never give their cores back, so that the others would wait for ever.
-    """
-    total = {name: sum(node.get(name, 0.0) for node in nodes) for name in ("CPU", "GPU")}
-    for leg in legs:
-        who = f"{', '.join(leg.stages)} ({leg.model})" if leg.model else "a clip (run.cpus_per_clip)"
-        if leg.gpus and not any(node.get("GPU", 0.0) >= leg.gpus for node in nodes):
-            largest = max((node.get("GPU", 0.0) for node in nodes), default=0.0)
-            return (
-                f"needs {leg.gpus:g} GPU for {who}, the cluster has {total['GPU']:g} (largest node: {largest:g}): set "
-                f"{_other_way(leg)}, run.gpus_per_model=<less>, or add a node with a GPU"
-            )
-        if not any(node.get("CPU", 0.0) >= leg.cpus and node.get("GPU", 0.0) >= leg.gpus for node in nodes):
-            largest = max((node.get("CPU", 0.0) for node in nodes), default=0.0)
-            return (
-                f"needs {leg.cpus:g} CPU{f' and {leg.gpus:g} GPU on one node' if leg.gpus else ''} for {who}, the largest node "
-                f"of the cluster has {largest:g} CPU: set run.cpus_per_clip=<less> or add a larger node"
-            )
-    models = [leg for leg in legs if leg.model]
-    for name in ("GPU", "CPU"):
-        each = [leg.gpus if name == "GPU" else leg.cpus for leg in models]
-        rest = max((leg.cpus for leg in legs if not leg.model), default=0.0) if name == "CPU" else 0.0
-        need = sum(each) * max(wanted_workers, 1) + rest
-        if models and need > total[name] + 1e-6:
-            who = ", ".join(f"{max(wanted_workers, 1)} x {', '.join(leg.stages)} ({leg.model})" for leg in models)
-            return (
-                f"needs {need:g} {name} at a time for {who}{f' and {rest:g} for the other stages' if rest else ''}, the cluster "
-                f"has {total[name]:g}: set run.model_workers=<fewer>, run.cpus_per_clip=<less>, or add a node"
-            )
-    return ""
+def _because(why: str) -> str:
+    return f"; {why}" if why else ""
 
 
-def _other_way(leg: Leg) -> str:
-    """The option that does without a GPU."""
-    section = leg.model.partition(".")[0]
-    return f"{section}.device=cpu" if section else "another backend"
-
-
-def model_workers(leg: Leg, legs: Sequence[Leg], nodes: Sequence[dict[str, float]], wanted: int) -> int:
-    """How many workers with this leg's model: as asked, or what the nodes hold while every other leg keeps one worker."""
-    if wanted:
-        return wanted
-    if not leg.gpus:
-        return 1
-    by_gpu = sum(int(node.get("GPU", 0.0) / leg.gpus + 1e-6) for node in nodes)
-    sharing = sum(1 for other in legs if other.gpus)
-    others = sum(other.cpus for other in legs if other is not leg)
-    by_cpu = int((sum(node.get("CPU", 0.0) for node in nodes) - others) / leg.cpus)
-    return max(1, min(by_gpu // sharing, by_cpu))
-
-
-def own_part(task: Task) -> dict[str, Any]:
-    """A task's request without what all tasks share, which travels once."""
-    return {"id": task.id, "call": task.call, "payload": task.payload, "timeout_s": task.timeout_s, "memory_gb": task.memory_gb}
-
-
-class ModelWorker:
-    """A Ray actor that keeps a host whose child keeps the model."""
-
-    def __init__(self, **shared: Any) -> None:
-        self._shared = shared
-
-    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        """One task."""
-        return serve(row, **self._shared)
-
-
-def serve(row: dict[str, Any], *, shared: dict[str, Any], preload: tuple[str, ...], leg: Leg) -> dict[str, Any]:
-    """One leg of a task, on a Ray worker. Never raises for what the task does: an exception would cost the whole block."""
-    request, before = json.loads(row["request"]), json.loads(row["reply"]) if row["reply"] else None
-    payload = request.pop("payload")
-    due = [name for name in payload.get("stages", ()) if name in leg.stages]
-    if ("stages" in payload and not due) or (before and (before["failed"] or before["result"]["outcome"] != "ok")):
-        return row
-    if "stages" in payload:
-        payload["stages"] = due
-        payload["prints"] = {name: payload["prints"][name] for name in due}
-    host = _hosts.setdefault(preload, Host(preload))
-    reply = host.run(Task(**request, payload=payload, shared=shared, legs=(leg,)))
-    values = {name: getattr(reply, name) for name in ("id", "result", "stage", "seconds", "cpu_s", "peak_mb")}
-    after = {**values, "failed": [reply.failed.kind, reply.failed.message] if reply.failed else None}
-    return {**row, "reply": json.dumps(_joined(before, after))}
-
-
-def _joined(before: dict[str, Any] | None, after: dict[str, Any]) -> dict[str, Any]:
-    """The replies of two legs as one."""
-    if before is None:
-        return after
-    cost = {name: before[name] + after[name] for name in ("seconds", "cpu_s")}
-    out = {**after, **cost, "peak_mb": max(before["peak_mb"], after["peak_mb"])}
-    if after["result"] and "records" in after["result"]:
-        out["result"] = {**after["result"], "records": before["result"]["records"] + after["result"]["records"]}
-    return out
+def _lost(task_id: str, why: str) -> Reply:
+    return Reply(task_id, failed=Failed(LOST, f"its Ray worker went away; see the cluster's logs{_because(why)}"))
 
 
 def _reply(value: dict[str, Any]) -> Reply:

@@ -1,14 +1,17 @@
-"""Objects of which the picture never shows more than a part: what is measured of the part need not hold for the whole."""
+"""Tracks that may be less than a body: what is measured of a part need not hold for the whole, nor between two parts of one."""
 
 from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Bool, Float
+from scipy.spatial import cKDTree
 
 from schemas.camera import Array
 from schemas.track import ObjectTrack
 
 _BORDER_SHARE = 0.01
+_NEAR_M = 1.0  # between the points of two parts of one body, at the least
+_SWING_M, _SIGMAS = 0.3, 3.0  # how far one part may move about the other: limbs, and what is not known of both
 
 
 def cut_sideways(track: ObjectTrack) -> Bool[Array, "t"]:
@@ -26,6 +29,29 @@ def only_in_part(track: ObjectTrack) -> bool:
     """Whether the object is cut at every frame that shows it."""
     outlined = track.visible & np.array([mask is not None for mask in track.masks])
     return bool(outlined.any() and cut_sideways(track)[outlined].all())
+
+
+def may_be_one(one: ObjectTrack, other: ObjectTrack) -> bool:
+    """Whether two tracks may be parts of one body: at some time they are near each other, and neither moves about the other.
+
+    Such parts are no pair: "their distance does not change" says nothing, and two of them are not two movers. Tracks that are
+    never seen together have no common frames to ask about.
+    """
+    both = np.flatnonzero(one.visible & other.visible)
+    if not len(both):
+        return False
+    apart = other.centroid_m[both] - one.centroid_m[both]
+    variance = np.trace(one.centroid_cov_m2[both] + other.centroid_cov_m2[both], axis1=1, axis2=2)
+    swing = float(np.linalg.norm(np.ptp(apart, axis=0)))
+    if swing > _SWING_M + _SIGMAS * float(np.sqrt(np.nanmean(variance))):
+        return False
+    return min(_gap_m(one.points_m[t], other.points_m[t]) for t in both) < _NEAR_M
+
+
+def _gap_m(one: Float[Array, "m 3"], other: Float[Array, "n 3"]) -> float:
+    """Least distance between two sets of points, metres; NaN rows are unknown. Endless where a set is empty."""
+    one, other = (points[np.isfinite(points).all(1)] for points in (one, other))
+    return float(cKDTree(one).query(other)[0].min()) if len(one) and len(other) else np.inf
 
 
 def turn_lever_m(start: Float[Array, "m 3"], end: Float[Array, "m 3"]) -> float:

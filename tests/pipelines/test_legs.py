@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipelines.local_runner import Leg
-from pipelines.ray_runner import lacking, model_workers
+from pipelines.ray_room import lacking, model_workers
 from pipelines.stages import STAGES, legs_of
 from schemas.config import Config
 

@@ -306,3 +306,22 @@ def test_what_is_safe_is_true_on_clips_without_pixels() -> None:
                 wrong.append((seed, fact.fact_id, fact.label, answer))
     assert sum(asked.values()) > 700 and len(asked) >= 14, asked
     assert len(wrong) <= 0.005 * sum(asked.values()), wrong
+
+
+@pytest.mark.parametrize(
+    "start, end, one_body",
+    [
+        ((0.5, 0.4, 5), (2.5, 0.4, 5), True),  # legs under a body, carried along
+        ((0.5, 0.4, 5), (2.7, 0.4, 5.2), True),  # a limb that swings about it
+        ((0.5, 0.4, 5), (3.5, 0.4, 5), False),  # it pulls ahead
+        ((2.5, 0.4, 5), (4.5, 0.4, 5), False),  # in step, but never near
+    ],
+)
+def test_what_may_be_two_parts_of_one_body_is_never_a_pair(start, end, one_body):
+    whole = going((0.0, 0, 5), (2.0, 0, 5), size_m=0.5)
+    part = going(start, end, name="obj_2", size_m=0.3)
+    still = scene()
+    facts = clip_facts("0123456789abcdef", QUESTION, TIMES_S, still.path, [whole, part], CONFIG, seed=0)
+    together = {fact.kind for fact in facts if fact.other_object_id}
+    assert (not together) == one_body
+    assert one_body or {"object_object_distance_change", "moving_count"} <= together

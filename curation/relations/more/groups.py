@@ -19,6 +19,7 @@ from curation.relations.more.pair_heading import heading
 from curation.relations.more.passing import passing
 from curation.relations.more.scene import Scene
 from curation.relations.pairs import choose_pairs
+from curation.relations.wholeness import may_be_one
 from curation.seeding import generator
 from schemas.track import Fact, ObjectTrack
 
@@ -38,10 +39,14 @@ _COUNTED = 4  # objects in one question
 def group_facts(
     clip_id: str, scene: Scene, tracks: Sequence[ObjectTrack], seed: int, camera_details: Callable[..., dict[str, Any]]
 ) -> list[Fact]:
-    """All facts about several objects. Which one of two comes first is drawn by lot for every interval."""
+    """All facts about several objects. Which one of two comes first is drawn by lot for every interval.
+
+    Two tracks that may be parts of one body are never asked about together.
+    """
     rng = generator(seed, clip_id, "pairs:objects")
     facts: list[Fact] = []
-    couples = list(itertools.combinations(tracks, 2))
+    couples = [couple for couple in itertools.combinations(tracks, 2) if not may_be_one(*couple)]
+    apart = {(a.object_id, b.object_id) for a, b in couples}
     chosen = sorted(rng.permutation(len(couples))[: scene.config.max_object_pairs].tolist())
     for n in chosen:
         for i, j in _intervals(scene, list(couples[n]), rng):
@@ -54,7 +59,13 @@ def group_facts(
                 if answer is not None:
                     facts.append(_fact(clip_id, kind, one.object_id, two.object_id, i, j, answer, shared, scene))
     for size in range(2, min(len(tracks), _COUNTED) + 1):
-        groups = list(itertools.combinations(tracks, size))
+        groups = [
+            group
+            for group in itertools.combinations(tracks, size)
+            if all((a.object_id, b.object_id) in apart for a, b in itertools.combinations(group, 2))
+        ]
+        if not groups:
+            break
         group = list(groups[int(rng.integers(len(groups)))])
         for i, j in _intervals(scene, group, rng):
             a, b = int(scene.question[i]), int(scene.question[j])
