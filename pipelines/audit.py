@@ -36,8 +36,8 @@ A published object is matched to the true body that most of its pixels lie on: i
 is a phantom, and every question about it is wrong. partial: it covers less than 0.3 of the body; loose: most of it lies beside
 the body; jumped: it changes to another body; fragments: second objects of one body.
 
-Writes RUN/audit.json (date, run, every number of the tables, one row per clip, every wrong question) and RUN/audit/index.html (the same
-with pictures: masks and paths over the video, errors over time, reliability of sigma, the ten worst questions).
+Writes RUN/audit.json (date, run, every number of the tables, one row per clip, every wrong question) and RUN/audit/index.html
+(the same with pictures: masks and paths over the video, errors over time, reliability of sigma, the ten worst questions).
 The exit status is 1 when questions are less often sound than --min-accuracy, when a guesser that never sees the video beats
 chance by more than --max-blind-excess (and luck does not explain it), or when a source of `bench` is also trained on;
 2 when the run cannot be read.

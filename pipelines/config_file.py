@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from curation.questions.shares import table_shares
 from schemas.config import Config
 
 
@@ -26,9 +27,14 @@ def load_config(file: Path | None, assignments: Iterable[str] = ()) -> Config:
     for assignment in assignments:
         _assign(values, assignment)
     try:
-        return Config.model_validate(values)
+        config = Config.model_validate(values)
     except ValidationError as error:
         raise ConfigError("\n".join(_explain(item) for item in error.errors())) from error
+    try:
+        table_shares(config)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    return config
 
 
 def _read(file: Path) -> dict[str, Any]:

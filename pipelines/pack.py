@@ -156,6 +156,7 @@ def publish_clips(
     Returns:
         The counts that ``curation.shards.publish`` gives, and whether anything was written.
     """
+    from curation.questions.shares import table_shares
     from schemas.tables import PUBLISHED
 
     folder, stamp = job.output / names.PUBLISH, job.output / names.LEDGER / "publish.json"
@@ -172,6 +173,7 @@ def publish_clips(
         run_id,
         about,
         job.config.shards.model_dump(mode="json"),
+        table_shares(job.config),
         columns,
         clips,
         rewritten.digest if rewritten else "",
@@ -209,10 +211,11 @@ def publish_clips(
 
 def _choice(job: Job, kept: Sequence[Kept], reasoned: dict[str, str]) -> dict[str, set[str]]:
     """The ids that ``rft`` and ``bench`` take."""
+    from curation.questions.shares import table_shares
     from curation.shards.choose import Candidate, choose_bench, choose_rft, habit_of
     from curation.shards.writer import read_table
 
-    config = job.config.shards
+    config, shares = job.config.shards, table_shares(job.config)
     found: dict[str, list[Candidate]] = {"train": [], "test": []}
     for item in _at_hand(job, kept, reasoned):
         if item.split == "train" and item.spec.clip_id not in reasoned:
@@ -222,8 +225,8 @@ def _choice(job: Job, kept: Sequence[Kept], reasoned: dict[str, str]) -> dict[st
         for row in table.select(columns).to_pylist():
             habit = habit_of(row["options"], row["answer"], row["answer_value"])
             found[item.split].append(Candidate(row["id"], row["clip_id"], row["kind"], habit, row.get("motion_score", 0.0)))
-    rft = choose_rft(found["train"], min_motion_m=config.rft_min_motion_m, size=config.rft_size, shares=config.rft_shares)
-    return {"rft": rft, "bench": choose_bench(found["test"], size=config.bench_size)}
+    rft = choose_rft(found["train"], min_motion_m=config.rft_min_motion_m, size=config.rft_size, shares=shares["rft"])
+    return {"rft": rft, "bench": choose_bench(found["test"], size=config.bench_size, shares=shares["bench"])}
 
 
 def training_folders(job: Job, kept: Sequence[Kept], reasoned: dict[str, str]) -> Iterator[Path]:

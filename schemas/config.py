@@ -259,7 +259,8 @@ class QuestionsConfig(Section):
     kinds: tuple[str, ...] = ()
     """Only these kinds; empty means all, or those of the preset."""
     preset: Literal["", "mllm4d-2m", "mllm4d-r1-30k", "mllm4d-bench"] = ""
-    """The kinds of one of the paper's data sets, in its shares."""
+    """The kinds of one of the paper's data sets, in its shares. ``rft`` then has the shares of MLLM4D-R1-30k, ``bench`` those of
+    MLLM4D-Bench."""
     shares: dict[str, float] = Field(default_factory=dict)
     """Share of each kind among a split's questions, in any unit; empty means as they come. Kinds left out are not asked.
     Questions of the other kinds are dropped by lot until the scarcest kind has its share."""
@@ -359,13 +360,14 @@ class ShardsConfig(Section):
     """Share of the sources (by the left eye's content) held out for ``bench``; they never reach a training config. Of two
     sources or more at least one is held out, unless this is 0; what a run folder once held out stays so."""
     bench_size: int = Field(default=0, ge=0)
-    """Questions of ``bench``, equally many of each kind; 0: as many as allow that."""
+    """Questions of ``bench``, equally many of each kind (or in the shares of ``questions.preset``); 0: as many as allow that."""
     rft_size: int = Field(default=0, ge=0)
     """Questions of ``rft``; 0: as many as there are."""
     rft_min_motion_m: float = Field(default=0.5, ge=0)
     """``rft`` takes clips in which camera and objects move at least so far beyond doubt (the clip's largest ``motion_score``)."""
     rft_shares: dict[str, float] = {}
-    """Shares of the kinds in ``rft``; empty: as they come. Kinds that are not named are left out."""
+    """Shares of the kinds in ``rft``; empty: those of MLLM4D-R1-30k with a ``questions.preset``, else as they come. Kinds that
+    are not named are left out."""
     exclude: str = ""
     """File of evaluation videos (``python -m pipelines.exclude``); sources that show one of them are rejected."""
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from curation.questions.rows import Row
 from curation.relations.kinds import KINDS, PAPER_KINDS
 from curation.seeding import generator
-from schemas.config import QuestionsConfig
+from schemas.config import Config, QuestionsConfig
 
 # MLLM-4D (arXiv 2603.00515), shares of scenarios in per cent; its "object-camera direction" is our lateral and longitudinal.
 PRESETS: dict[str, dict[str, float]] = {
@@ -58,6 +58,27 @@ def asked_kinds(config: QuestionsConfig) -> tuple[str, ...]:
     _known(config.kinds)
     shares = shares_of(config)
     return tuple(k for k in KINDS if (not config.kinds or k in config.kinds) and (not shares or k in shares))
+
+
+def table_shares(config: Config) -> dict[str, dict[str, float]]:
+    """Shares of the kinds in ``rft`` and ``bench``; empty where they follow from the questions that there are.
+
+    With one of the paper's presets each table gets the shares that the paper gives its own: ``rft`` those of MLLM4D-R1-30k,
+    ``bench`` those of MLLM4D-Bench (whatever the preset of the training questions). ``shards.rft_shares`` overrides.
+
+    Raises:
+        ValueError: a kind that does not exist or is not asked, or a share below zero.
+    """
+    rft = dict(config.shards.rft_shares)
+    asked = asked_kinds(config.questions)
+    _known(rft)
+    if any(share < 0 for share in rft.values()) or (rft and not any(rft.values())):
+        raise ValueError(f"expected shards.rft_shares of zero or more, and one above zero, got {rft}")
+    if unasked := [kind for kind, share in rft.items() if share > 0 and kind not in asked]:
+        raise ValueError(f"expected shards.rft_shares of kinds that are asked; questions.* leave out {', '.join(unasked)}")
+    if not config.questions.preset:
+        return {"rft": rft, "bench": {}}
+    return {"rft": rft or dict(PRESETS["mllm4d-r1-30k"]), "bench": dict(PRESETS["mllm4d-bench"])}
 
 
 def in_shares(rows: Sequence[Row], shares: Mapping[str, float], seed: int) -> list[Row]:

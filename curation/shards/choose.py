@@ -61,22 +61,23 @@ def choose_rft(rows: Iterable[Candidate], *, min_motion_m: float, size: int, sha
     return {row.id for kind, queue in queues.items() for row in queue[: round(whole * weights[kind] / total)]}
 
 
-def choose_bench(rows: Iterable[Candidate], *, size: int) -> set[str]:
-    """Ids for ``bench``: equally many of each kind, as many in all as that allows, or ``size``.
+def choose_bench(rows: Iterable[Candidate], *, size: int, shares: Mapping[str, float] | None = None) -> set[str]:
+    """Ids for ``bench``: equally many of each kind, or in ``shares``; as many in all as that allows, or ``size``.
 
     As many kinds take part as leave the benchmark at least half as large as it could be with fewer: of two kinds of 100 and one
     of 3, the rare one is left out (200 questions, not 9).
     """
-    queues = _queues(rows, few=None)
-    counts = sorted((len(queue) for queue in queues.values()), reverse=True)
-    if not counts:
+    queues = _queues((row for row in rows if not shares or shares.get(row.kind, 0) > 0), few=None)
+    weights = {kind: shares[kind] if shares else 1.0 for kind in queues}
+    rooms = sorted(((len(queue) / weights[kind], weights[kind]) for kind, queue in queues.items()), reverse=True)
+    if not rooms:
         return set()
-    totals = [(n + 1) * count for n, count in enumerate(counts)]
-    each = counts[max(n for n, total in enumerate(totals) if total >= max(totals) / 2)]
-    taking = [queue for queue in queues.values() if len(queue) >= each]
+    totals = [room * sum(weight for _, weight in rooms[: n + 1]) for n, (room, _) in enumerate(rooms)]
+    unit = rooms[max(n for n, total in enumerate(totals) if total >= max(totals) / 2)][0]
+    taking = {kind: queue for kind, queue in queues.items() if len(queue) >= unit * weights[kind]}
     if size:
-        each = min(each, max(1, size // len(taking)))
-    return {row.id for queue in taking for row in queue[:each]}
+        unit = min(unit, size / sum(weights[kind] for kind in taking))
+    return {row.id for kind, queue in taking.items() for row in queue[: max(1, int(unit * weights[kind] + 1e-9))]}
 
 
 def _queues(rows: Iterable[Candidate], few: int | None = _FEW) -> dict[str, list[Candidate]]:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from curation.questions.shares import PRESETS, table_shares
+from curation.relations.kinds import PAPER_KINDS
 from curation.shards.choose import Candidate, choose_bench, choose_rft, habit_of
 from curation.shards.exclusion import Evaluated, bare, line_of, match, read_list
+from pipelines.config_file import ConfigError, load_config
+from schemas.config import Config
 
 SIDES = (("Left", "Right"), "Left"), (("Left", "Right"), "Right")
 
@@ -62,6 +67,44 @@ def test_rft_follows_the_shares_of_the_kinds() -> None:
     assert Counter(name[0] for name in few) == {"a": 60, "b": 30}
     all_kinds = choose_rft(found, min_motion_m=0.0, size=90, shares={})
     assert Counter(name[0] for name in all_kinds) == {"a": 40, "b": 10, "c": 40}
+
+
+def test_bench_follows_shares_where_a_preset_gives_them() -> None:
+    found = [*rows("a", 200), *rows("b", 120), *rows("c", 120), *rows("d", 400)]
+    ids = choose_bench(found, size=0, shares={"a": 16.7, "b": 8.35, "c": 8.35, "e": 16.7})
+    assert Counter(name[0] for name in ids) == {"a": 200, "b": 100, "c": 100}
+    few = choose_bench(found, size=40, shares={"a": 2, "b": 1, "c": 1})
+    assert Counter(name[0] for name in few) == {"a": 20, "b": 10, "c": 10} and few <= choose_bench(found, size=0)
+
+
+def test_the_papers_presets_give_rft_and_bench_the_papers_shares() -> None:
+    assert table_shares(Config()) == {"rft": {}, "bench": {}}
+    for preset in ("mllm4d-2m", "mllm4d-r1-30k", "mllm4d-bench"):
+        shares = table_shares(Config.model_validate({"questions": {"preset": preset}}))
+        assert shares == {"rft": PRESETS["mllm4d-r1-30k"], "bench": PRESETS["mllm4d-bench"]}
+    found = [row for kind in PAPER_KINDS for row in rows(kind, 400, motion=2.0, clips=1)]
+    found = [dataclasses.replace(row, motion=2.0) for row in found]
+    rft = Counter(name.rsplit("-", 1)[0] for name in choose_rft(found, min_motion_m=0.5, size=1000, shares=shares["rft"]))
+    assert {kind: count / 10 for kind, count in rft.items()} == pytest.approx(PRESETS["mllm4d-r1-30k"], abs=0.25)
+    bench = Counter(name.rsplit("-", 1)[0] for name in choose_bench(found, size=600, shares=shares["bench"]))
+    sides = bench["object_camera_lateral"] + bench["object_camera_longitudinal"]
+    assert {count for kind, count in bench.items() if "_l" not in kind} == {100} and sides == 100
+
+
+def test_shares_of_rft_that_cannot_be_had_are_refused_before_anything_is_measured() -> None:
+    for wrong in (
+        "shards.rft_shares={no_such: 1}",
+        "shards.rft_shares={camera_distance: -1}",
+        "shards.rft_shares={camera_distance: 0}",
+        "questions.shares={no_such: 1}",
+        "questions.kinds=[no_such]",
+    ):
+        with pytest.raises(ConfigError, match="expected"):
+            load_config(None, [wrong])
+    with pytest.raises(ConfigError, match="leave out object_speed"):
+        load_config(None, ["questions.preset=mllm4d-2m", "shards.rft_shares={object_speed: 1}"])
+    kept = load_config(None, ["questions.preset=mllm4d-2m", "shards.rft_shares={camera_distance: 1}"])
+    assert table_shares(kept)["rft"] == {"camera_distance": 1}
 
 
 def test_habits_are_ranks_and_labels() -> None:
