@@ -9,10 +9,10 @@ from functools import cache, cached_property
 from typing import Any
 
 from curation.questions.rows import label_of
+from curation.reasoning.amounts import wrong_number
 from curation.reasoning.chain import prompts, state_blocks
 from curation.reasoning.claims import Measured, clauses, contradiction
 from curation.reasoning.evidence import Evidence, evidence
-from curation.reasoning.numbers import wrong_number
 from schemas.outcome import Rejected
 from schemas.track import Fact
 

@@ -23,9 +23,13 @@ except ModuleNotFoundError as error:
         raise  # something of ms-swift's own is missing: let it say what
     from swift.plugin import ORM, orms
 
+# ms-swift puts the plugin's folder first on the path, where names of ours (`clip`, `rewrite`) would hide other packages.
+_here = str(Path(__file__).resolve().parent)
+sys.path[:] = [entry for entry in sys.path if not entry or str(Path(entry).resolve()) != _here]
+
 # A package of its own name around this folder: importing curation.reasoning would ask for all that the factory needs.
 _package = types.ModuleType("mllm4d_rewards")
-_package.__path__ = [str(Path(__file__).resolve().parent)]
+_package.__path__ = [_here]
 sys.modules[_package.__name__] = _package
 _rewards = importlib.import_module("mllm4d_rewards.trl_rewards")
 

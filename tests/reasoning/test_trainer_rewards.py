@@ -145,9 +145,10 @@ def test_the_parts_add_up_to_the_total() -> None:
 
 
 _CALL = """
-import sys, runpy
-sys.path.insert(0, sys.argv[1])
+import sys, os, runpy
+sys.path[:0] = [os.path.dirname(sys.argv[2]), sys.argv[1]]
 runpy.run_path(sys.argv[2])
+assert os.path.dirname(sys.argv[2]) not in sys.path, "ms-swift puts it there; its modules would hide others of the same names"
 from {module} import orms
 text = "<thinking>A long enough thought. Camera Center: null Object Center: null</thinking><answer>A</answer>"
 truth = [{{"answer": "A", "camera_center": None, "object_center": None}}]

@@ -90,10 +90,10 @@ def _swift(row: Row, video: str, _: int) -> Row:
 
 
 def _swift_grpo(row: Row, video: str, n: int) -> Row:
-    # A state that is not needed is two nulls: the public reward iterates over the value, and drops what is null.
+    # A state that is not needed is an empty list: the public reward iterates over the value. Two nulls would say the same, but
+    # datasets 4.8.4, which ms-swift 4.6 asks for, gives a row with nulls the positions of another row, silently.
     solution = [
-        {"answer": s["answer"], **{key: s[key] or [None, None] for key in ("camera_center", "object_center")}}
-        for s in row["solution"]
+        {"answer": s["answer"], **{key: s[key] or [] for key in ("camera_center", "object_center")}} for s in row["solution"]
     ]
     return {**_swift(row, video, n), "solution": solution}
 
