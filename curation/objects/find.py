@@ -50,10 +50,10 @@ def find_moving_objects(
     tracks = [publish(measured, frames, path, appearance, c, accepted, seed) for c in accepted]
     found = [t for t in tracks if t is not None and mask_share(t) >= GATES.frame_share and _points(t) >= GATES.points]
     found = link(found, frames, path)
-    if config.backend != "motion" and found:
+    if config.backend != "motion":
         from curation.objects.backends import refined
 
-        found = refined(found, frames, path, config, prompts)
+        found = refined(found, frames, path, config, prompts, measured, seed)
     found.sort(key=lambda t: -mask_share(t))
     return [replace(t, object_id=f"obj_{i + 1}") for i, t in enumerate(found[: config.max_objects])]
 

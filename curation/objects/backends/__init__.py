@@ -10,6 +10,7 @@ from importlib import import_module
 from jaxtyping import UInt8
 
 from curation.objects.backends.instances import Instance
+from curation.objects.measure import Measured
 from schemas.camera import Array, CameraPath
 from schemas.clip import ClipFrames
 from schemas.config import ObjectsConfig
@@ -46,7 +47,13 @@ def find_instances(left: UInt8[Array, "t h w 3"], config: ObjectsConfig, prompts
 
 
 def refined(
-    objects: list[ObjectTrack], frames: ClipFrames, path: CameraPath, config: ObjectsConfig, prompts: tuple[str, ...] = ()
+    objects: list[ObjectTrack],
+    frames: ClipFrames,
+    path: CameraPath,
+    config: ObjectsConfig,
+    prompts: tuple[str, ...] = (),
+    measured: Measured | None = None,
+    seed: int = 0,
 ) -> list[ObjectTrack]:
     """The objects of geometry after the chosen model has looked at the clip; see ``refine.refine``."""
     from curation.objects.backends.points import point_finder
@@ -54,7 +61,7 @@ def refined(
 
     instances = find_instances(frames.left, config, prompts)
     finder = point_finder(frames.left, config) if config.points == "cotracker" and instances else None
-    return refine(objects, frames, instances, path, finder)
+    return refine(objects, frames, instances, path, finder, measured, seed)
 
 
 __all__ = ["MODULES", "Instance", "find_instances", "refined"]

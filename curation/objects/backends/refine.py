@@ -15,11 +15,14 @@ from jaxtyping import Bool, Float
 from curation.objects.backends.association import LEAST_FRAMES, Overlap, best_instance, merged_bodies, overlap
 from curation.objects.backends.bodies import join, split, stands_on
 from curation.objects.backends.classes import plausible_size
+from curation.objects.backends.continuity import changes_body, steady
 from curation.objects.backends.instances import Instance, box_region
 from curation.objects.backends.outline import from_box, from_mask
 from curation.objects.backends.points import Finder
 from curation.objects.backends.register import Views
+from curation.objects.backends.seeded import with_seeded
 from curation.objects.masks import decode, encode
+from curation.objects.measure import Measured
 from schemas.camera import Array, CameraPath
 from schemas.clip import ClipFrames
 from schemas.track import ObjectTrack
@@ -35,6 +38,8 @@ def refine(
     instances: Sequence[Instance],
     path: CameraPath,
     finder: Finder | None = None,
+    measured: Measured | None = None,
+    seed: int = 0,
 ) -> list[ObjectTrack]:
     """Objects with names, sharper outlines, one per body.
 
@@ -44,34 +49,44 @@ def refine(
         instances: what a model saw in its left frames, moving or not.
         path: camera path of the frames.
         finder: learned point tracker that measures how parts move, and that bodies stand; None: optical flow.
+        measured: the clip's point tracks, from which bodies that geometry mixed up or missed are measured; None: they stay so.
+        seed: of the colour models that sharpen the masks of those.
 
     Returns:
         The objects, largest first, numbered anew. ``stats`` tells what was done: ``category`` (a noun of the model),
         ``category_score``, ``category_source``, ``refined`` (words such as ``split``, ``joined``, ``stood``).
     """
-    if not objects or not instances:
+    if not instances or (not objects and measured is None):
         return list(objects)
-    views = Views(frames, path, finder)
-    parts: list[ObjectTrack] = []
+    views = Views(frames, path, finder, None if measured is None else measured.coarse)
+    instances = steady(instances, views.disparity, frames.left.shape[1:3])
     shares = overlap(objects, instances)
-    for o, track in enumerate(objects):
-        bodies = merged_bodies(shares, o, instances, int(track.visible.sum()))
-        pieces = [p for i in bodies if (p := split(track, instances[i], [instances[j] for j in bodies if j != i], views))]
-        parts += pieces if len(pieces) > 1 else [track]
+    whole = [t for o, t in enumerate(objects) if not changes_body(shares, o, instances)]
+    if measured is not None:
+        whole = with_seeded(whole, instances, measured, frames, path, seed)
+    shares = overlap(whole, instances)
+    parts = [part for o, track in enumerate(whole) for part in _side_by_side(o, track, shares, instances, views)]
     shares = overlap(parts, instances)
-    steady = [track for o, track in enumerate(parts) if not _jumps(shares, o, track, instances)]
-    shares = overlap(steady, instances)
-    owner = [best_instance(shares, o, instances, int(track.visible.sum())) for o, track in enumerate(steady)]
-    joined = _joined(steady, owner)
+    sound = [track for o, track in enumerate(parts) if not _jumps(shares, o, track, instances)]
+    shares = overlap(sound, instances)
+    owner = [best_instance(shares, o, instances, int(track.visible.sum())) for o, track in enumerate(sound)]
+    joined = _joined(sound, owner)
     out = []
     for track, i in joined:
         if i is not None:
             track = stands_on(track, instances[i], views)
             track = _outlined(_named(track, instances[i]), instances[i], instances, frames)
-        if track.visible.sum() >= min(LEAST_VISIBLE, int(steady[0].visible.size)):
+        if track.visible.sum() >= min(LEAST_VISIBLE, len(frames.left)):
             out.append(track)
     out.sort(key=lambda t: -float(t.stats.get("mask_share", 0.0)))
     return [replace(track, object_id=f"obj_{n + 1}") for n, track in enumerate(out)]
+
+
+def _side_by_side(o: int, track: ObjectTrack, shares: Overlap, instances: Sequence[Instance], views: Views) -> list[ObjectTrack]:
+    """An object as one track per body that it holds."""
+    bodies = merged_bodies(shares, o, instances, int(track.visible.sum()))
+    pieces = [p for i in bodies if (p := split(track, instances[i], [instances[j] for j in bodies if j != i], views))]
+    return pieces if len(pieces) > 1 else [track]
 
 
 def _jumps(shares: Overlap, o: int, track: ObjectTrack, instances: Sequence[Instance]) -> bool:

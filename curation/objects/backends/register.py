@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
-from curation.cameras.matching import match_right, track
+from curation.cameras.matching import coarse_disparity, match_right, track
 from curation.geometry import inverse, transform
 from curation.objects.point_tracks import gray
 from curation.objects.static_test import Rig
@@ -21,6 +21,7 @@ _DEPENDENT = 3.0  # formal -> real sigma: neighbouring points share their errors
 _WINDOW_PX = 11
 _FAR_PX = 12.0
 _CAP = 3.0
+_LARGEST = 0.2  # disparity, share of the frame's width
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class Views:
     frames: ClipFrames
     path: CameraPath
     finder: Callable[[int, int, Array, Array], tuple[Array, Array]] | None = None  # a learned tracker; None: optical flow
+    coarse: Float[Array, "t h2 w2"] | None = None  # rough dense disparity, where it was made already
 
     def find(self, a: int, b: int, points: Float[Array, "n 2"], guess: Float[Array, "n 2"]) -> Float[Array, "n 2"]:
         """Where pixels of frame a are in frame b; NaN where they are not found. Lucas-Kanade has the last word on sub-pixels."""
@@ -57,6 +59,14 @@ class Views:
         """Grey right frames."""
         assert self.frames.right is not None
         return gray(self.frames.right)
+
+    @cached_property
+    def disparity(self) -> Float[Array, "t h2 w2"]:
+        """Rough dense disparity at half the frames' resolution, pixels of the frames; NaN unknown."""
+        if self.coarse is not None:
+            return self.coarse
+        largest = _LARGEST * self.frames.camera.width
+        return np.stack([coarse_disparity(a, b, largest)[::2, ::2] for a, b in zip(self.left, self.right, strict=True)])
 
     @cached_property
     def rig(self) -> Rig:
