@@ -108,9 +108,9 @@ class RayRunner:
         """
         waiting = {task.id: task for task in tasks}
         legs = [self._wanted(leg) for leg in (next(iter(waiting.values())).legs if waiting else ()) or (Leg(()),)]
-        last_gain, fruitless, why = time.monotonic(), 0, ""
-        while waiting and (not fruitless or self._worth_another(legs, fruitless, time.monotonic() - last_gain)):
-            before = len(waiting)
+        last_gain, first, fruitless, why = time.monotonic(), True, 0, ""
+        while waiting and (first or self._worth_another(legs, fruitless, time.monotonic() - last_gain)):
+            before, first = len(waiting), False
             running, why = frozenset[str](), ""
             for seen in self._execute(list(waiting.values()), legs):
                 running, why = seen.running, seen.broke
@@ -170,10 +170,13 @@ class RayRunner:
         yield Seen([], True, words, False, 0.0, running)
 
     def _new_conductor(self) -> Any:
-        """On the driver's own node, which it needs anyhow, and outside of the cores that clips are counted against."""
+        """On the driver's own node, which it needs anyhow, and outside of the cores that clips are counted against.
+
+        A soft affinity would not do: Ray 2.60 puts two in five actors without cores elsewhere then.
+        """
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-        here = NodeAffinitySchedulingStrategy(self._ray.get_runtime_context().get_node_id(), soft=True)
+        here = NodeAffinitySchedulingStrategy(self._ray.get_runtime_context().get_node_id(), soft=False)
         remote: Any = self._ray.remote
         return remote(num_cpus=0, max_restarts=0, max_concurrency=8, scheduling_strategy=here)(Conductor).remote()
 
