@@ -149,6 +149,11 @@ def objects(clip: Clip) -> dict[str, Any]:
         prompts = list_entities(clip.frames, config.naming, config.objects.backend)
         tracks = room.find_moving_objects(clip.frames, path, config.objects, config.depth, seed=config.seed, prompts=prompts)
         words = name_objects(clip.frames, tracks, config.naming) if tracks else []
+    elif isinstance(path, CameraPath):
+        from curation.imports.one_eye import objects_of_one_eye
+
+        prompts = list_entities(clip.frames, clip.config.naming, clip.config.objects.backend)
+        tracks, words = objects_of_one_eye(clip.frames, path, clip.config, prompts)
     clip.tracks = tracks
     clip.save_table(names.OBJECTS, object_rows(clip.info, tracks, words), tables.OBJECTS)
     rows = track_rows(clip.info, path, tracks) if isinstance(path, CameraPath) else []
@@ -214,6 +219,7 @@ STAGES: tuple[Stage, ...] = (
         ("video",),
         ("cameras",),
         cameras,
+        resources=cameras_resources,
         rooms=("cameras", "imports", "depth"),
     ),
     Stage(
