@@ -42,9 +42,9 @@ def lacking(legs: Sequence[Leg], nodes: Sequence[dict[str, float]], wanted_worke
 
 
 def _other_way(leg: Leg) -> str:
-    """The option that does without a GPU."""
-    section = leg.model.partition(".")[0]
-    return f"{section}.device=cpu" if section else "another backend"
+    """The options that do without a GPU."""
+    sections = dict.fromkeys(option.partition(".")[0] for option in leg.model.split(", ") if option)
+    return ", ".join(f"{section}.device=cpu" for section in sections) or "another backend"
 
 
 def model_workers(leg: Leg, legs: Sequence[Leg], nodes: Sequence[dict[str, float]], wanted: int) -> int:

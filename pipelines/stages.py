@@ -16,6 +16,7 @@ from pipelines.clip import Clip
 from pipelines.ledger import fingerprint
 from pipelines.local_runner import Leg
 from pipelines.masking import masked
+from pipelines.resources import Resources, cameras_resources, objects_resources, plain
 from schemas import run_folder as names
 from schemas import tables
 from schemas.clip import ClipSpec, Source
@@ -50,35 +51,6 @@ def plan_clips(source: Source, config: VideoConfig) -> Any:
     from curation import video as room
 
     return room.plan_clips(source, config)
-
-
-@dataclass(frozen=True)
-class Resources:
-    """What a stage wants of its worker: cores, a share of a GPU, and a model that is loaded once for many clips.
-
-    ``model`` is the option that asks for it, for messages; "" where there is none.
-    """
-
-    cpus: float = 1.0
-    gpus: float = 0.0
-    model: str = ""
-
-
-def plain(config: Config) -> Resources:
-    """One core, nothing else."""
-    return Resources()
-
-
-_GPU_SHARE = {"sam3": 0.5, "grounded_sam2": 0.5, "edgetam": 0.25}  # of a GPU with 24 GB
-
-
-def objects_resources(config: Config) -> Resources:
-    """What ``objects.backend`` wants: models on a GPU, unless ``objects.device`` says otherwise."""
-    backend, device = config.objects.backend, config.objects.device
-    if backend == "motion":
-        return Resources()
-    on_gpu = device == "auto" or device.startswith("cuda")
-    return Resources(gpus=_GPU_SHARE.get(backend, 0.0) if on_gpu else 0.0, model=f"objects.backend={backend}")
 
 
 @dataclass(frozen=True)

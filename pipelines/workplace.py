@@ -130,7 +130,7 @@ def at_hand(source: Source, run: RunConfig) -> Iterator[Source]:
     if not is_uri(source.left):
         yield source
         return
-    from curation.video.sources import content_hash, image_files
+    from curation.video.sources import annotations_hash, content_hash, image_files
 
     cache = scratch_folder(run) / "sources"
     cache.mkdir(parents=True, exist_ok=True)
@@ -144,11 +144,15 @@ def at_hand(source: Source, run: RunConfig) -> Iterator[Source]:
                 local = _fetch(source, filling)
                 eyes = [Path(p) for p in (local.left, local.right) if p]
                 files = [f for eye in eyes for f in (image_files(eye) if eye.is_dir() else [eye])]
-                if (got := content_hash(files)) != source.sha256:
-                    raise RuntimeError(
-                        f"expected the bytes of {source.name!r} that were planned (sha256 {source.sha256[:12]}...), the store "
-                        f"has others now ({got[:12]}...): run again, it is then planned anew"
-                    )
+                checks = [("the bytes", content_hash(files), source.sha256)]
+                if local.annotations:
+                    checks.append(("the annotations", annotations_hash(Path(local.annotations)), source.annotations_sha256))
+                for what, got, planned in checks:
+                    if got != planned:
+                        raise RuntimeError(
+                            f"expected {what} of {source.name!r} that were planned (sha256 {planned[:12]}...), the store has "
+                            f"others now ({got[:12]}...): run again, it is then planned anew"
+                        )
                 os.replace(filling, folder)
             finally:
                 shutil.rmtree(filling, ignore_errors=True)

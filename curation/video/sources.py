@@ -193,7 +193,7 @@ def read_source(found: Candidate, config: VideoConfig) -> Source:
         baseline_m=None,
         assumed=tuple(assumed),
         annotations=str(annotations) if annotations else "",
-        annotations_sha256=_named_hash(annotations) if annotations else "",
+        annotations_sha256=annotations_hash(annotations) if annotations else "",
     )
     if layout in STEREO_LAYOUTS:
         given = calibration.baseline_m is not None
@@ -240,7 +240,7 @@ def _annotations(left: Path) -> Path | None:
     return None
 
 
-def _named_hash(folder: Path) -> str:
+def annotations_hash(folder: Path) -> str:
     """Hash of the bytes and names of all files in a folder."""
     digest = hashlib.sha256()
     for path in sorted(p for p in folder.rglob("*") if not p.name.startswith(".") and not p.is_dir()):

@@ -26,7 +26,8 @@ from curation.video.sources import Candidate
 from pipelines.clip import Clip
 from pipelines.files import replacing, write_json
 from pipelines.ledger import fingerprint
-from pipelines.stages import Stage, objects_resources
+from pipelines.resources import objects_resources
+from pipelines.stages import Stage
 from schemas import run_folder as names
 from schemas import tables
 from schemas.camera import CameraPath, Intrinsics

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, get_args, get_type_hints
+
 import pytest
 
 from pipelines.local_runner import Leg
@@ -24,6 +26,40 @@ def test_stages_without_a_model_share_a_worker_and_a_model_has_its_own() -> None
     assert [name for leg in learned for name in leg.stages] == [s.name for s in STAGES]
     on_cpu = legs_of(STAGES, Config.model_validate({"objects": {"backend": "sam3", "device": "cpu"}}))
     assert all(leg.gpus == 0 for leg in on_cpu) and any(leg.model for leg in on_cpu)
+
+
+@pytest.mark.parametrize(
+    ("options", "model", "gpus"),
+    [
+        ({"cameras": {"backend": "vggt"}}, {"cameras": "cameras.backend=vggt"}, 1.0),
+        ({"cameras": {"features": "superpoint"}}, {"cameras": "cameras.features=superpoint"}, 0.125),
+        ({"cameras": {"features": "aliked"}}, {}, 0.0),  # pycolmap runs it on the CPU
+        ({"depth": {"mono": "depth_pro"}}, {"cameras": "depth.mono=depth_pro", "objects": "depth.mono=depth_pro"}, 1.0),
+        ({"depth": {"mono": "depth_pro", "device": "cpu"}}, dict.fromkeys(("cameras", "objects"), "depth.mono=depth_pro"), 0.0),
+        ({"objects": {"points": "cotracker"}}, {}, 0.0),  # it follows points in a model's masks, and there is none
+        (
+            {"objects": {"backend": "onnx", "points": "cotracker", "device": "cuda:1"}},
+            {"objects": "objects.backend=onnx, objects.points=cotracker"},
+            0.25,
+        ),
+    ],
+)
+def test_every_option_that_asks_for_a_model_has_a_worker_that_keeps_it(
+    options: dict[str, Any], model: dict[str, str], gpus: float
+) -> None:
+    legs = legs_of(STAGES, Config.model_validate(options))
+    assert {leg.stages[0]: leg.model for leg in legs if leg.model} == model
+    assert sum(leg.gpus for leg in legs) == gpus
+
+
+def test_no_model_is_left_out_of_the_resources() -> None:
+    from pipelines import resources
+
+    for option, shares in resources._GPU_SHARE.items():
+        section, name = option.split(".")
+        values = get_args(get_type_hints(type(getattr(Config(), section)))[name])
+        plain = {getattr(getattr(Config(), section), name), "aliked"}
+        assert set(values) - plain == set(shares), f"{option}: every choice but the plain one declares its share"
 
 
 @pytest.mark.parametrize(
