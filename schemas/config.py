@@ -155,7 +155,7 @@ class ObjectsConfig(Section):
     prompts: tuple[str, ...] = ("person", "car", "truck", "bus", "bicycle", "motorcycle", "dog", "cat", "horse", "bird", "ball")
     """What ``sam3``, ``grounded_sam2`` and ``edgetam`` look for, unless ``naming.entities`` asks a model per clip."""
     points: Literal["flow", "cotracker"] = "flow"
-    """What follows the points inside a model's masks: optical flow, or a learned tracker (for GPUs)."""
+    """What says roughly where points go, before Lucas-Kanade says it exactly: optical flow, or a learned tracker (for GPUs)."""
     points_weights: str = ""
     """``cotracker``: a clone of its repository with its checkpoint; empty loads it from the hub."""
     least_score: float = Field(default=0.35, ge=0, le=1)

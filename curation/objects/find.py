@@ -43,7 +43,12 @@ def find_moving_objects(
     Raises:
         ValueError: the clip is not stereo, or the path has another number of frames.
     """
-    measured = measure_tracks(frames, path, depth_config)
+    flow = None
+    if config.points == "cotracker":
+        from curation.objects.backends.points import tracked_flow
+
+        flow = tracked_flow(frames.left, config)
+    measured = measure_tracks(frames, path, depth_config, flow)
     candidates = find_candidates(measured)
     accepted = [c for c in candidates if not c.refused]
     appearance = Appearance.of(frames.left)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
@@ -19,6 +20,7 @@ from schemas.camera import Array, CameraPath
 from schemas.clip import ClipFrames
 from schemas.config import DepthConfig
 
+Flow = Callable[[int, int], Float[Array, "h w 2"]]
 _STEP_PX = 5
 _LEAST_TEXTURE = 5.0  # a painted surface has 5 to 20: its points are twice as noisy, and often all that there is
 _LEAST_LENGTH = 5
@@ -82,8 +84,14 @@ def _spread(error_px: Float[Array, "k 3"]) -> Float[Array, "3"]:
     return np.asarray(1.4826 * np.nanmedian(error_px, axis=0))
 
 
-def measure_tracks(frames: ClipFrames, path: CameraPath, depth_config: DepthConfig) -> Measured:
+def measure_tracks(frames: ClipFrames, path: CameraPath, depth_config: DepthConfig, flow: Flow | None = None) -> Measured:
     """Point tracks of a clip and the test whether each stands still, with the noise calibrated on the clip's background.
+
+    Args:
+        frames: a stereo clip.
+        path: its metric camera path.
+        depth_config: stereo search range.
+        flow: (frame a, frame b) -> (H, W, 2) motion of the left picture, pixels, from a learned tracker; None: DIS optical flow.
 
     Raises:
         ValueError: the clip is not stereo, or the path has another number of frames.
@@ -96,12 +104,12 @@ def measure_tracks(frames: ClipFrames, path: CameraPath, depth_config: DepthConf
     largest = depth_config.max_disparity_share * frames.camera.width
     coarse = np.stack([coarse_disparity(a, b, largest)[::2, ::2] for a, b in zip(left, right, strict=True)])
     # The 'fast' preset costs a quarter of this one, but distant movers are then lost (measured on rendered worlds).
-    flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     tracks = track_points(
         left,
         right,
         coarse,
-        lambda a, b: flow.calc(left[a], left[b], np.zeros(0, np.float32)),
+        flow or (lambda a, b: dis.calc(left[a], left[b], np.zeros(0, np.float32))),
         step=_STEP_PX,
         least_texture=_LEAST_TEXTURE,
         max_round_trip_px=0.5,

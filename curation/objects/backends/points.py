@@ -13,6 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
+from scipy.spatial import cKDTree
 
 from curation.geometry import from_opencv, to_opencv
 from curation.objects.backends.runtime import Runtime, in_batches, runtime
@@ -26,6 +27,7 @@ _SIDE_PX = 512  # longer side of what the tracker sees
 _LEAST_FRAMES = 8  # shorter stretches are extended
 _AT_ONCE = 512
 _VISIBLE = 0.6
+_GRID_PX = 10
 _ADVICE = (
     f"Download it where there is a network: `git clone https://github.com/{REPOSITORY}` and its checkpoint "
     "scaled_offline.pth (about 100 MB; CC BY-NC 4.0) into the clone's checkpoints/ folder, copy the clone here and give "
@@ -104,8 +106,40 @@ def point_finder(left: UInt8[Array, "t h w 3"], config: ObjectsConfig) -> Finder
 
 
 def _stretch(a: int, b: int, total: int) -> list[int]:
-    """The frames from a to b in order of time, extended at both ends to what the tracker wants at least."""
+    """The frames from a to b and what the tracker wants beyond them, in the order in which a comes before b.
+
+    It follows a query only to what comes after it: back in time, it is shown the film backwards.
+    """
     low, high = min(a, b), max(a, b)
     while high - low + 1 < min(_LEAST_FRAMES, total):
         low, high = max(low - 1, 0), min(high + 1, total - 1)
-    return list(range(low, high + 1))
+    return list(range(low, high + 1)) if a <= b else list(range(high, low - 1, -1))
+
+
+def tracked_flow(left: UInt8[Array, "t h w 3"], config: ObjectsConfig) -> Callable[[int, int], Float[Array, "h w 2"]]:
+    """A function (frame a, frame b) -> dense motion from a to b, pixels, by the tracker: what all point tracks start from.
+
+    Where the tracker loses a point of its grid, the nearest that is found speaks for it; Lucas-Kanade, forward and back, then
+    says which points go on.
+
+    Raises:
+        WeightsMissing: the tracker is not here.
+    """
+    find = point_finder(left, config)
+    height, width = left.shape[1:3]
+    columns, rows = (np.arange(_GRID_PX / 2, size, _GRID_PX) for size in (width, height))
+    grid = np.stack(np.meshgrid(columns, rows), -1).reshape(-1, 2)
+
+    def flow(a: int, b: int) -> Array:
+        there, good = find(a, b, grid, grid)
+        moved = np.where(good[:, None], there - grid, 0.0)
+        if good.any() and not good.all():
+            moved[~good] = moved[good][cKDTree(grid[good]).query(grid[~good])[1]]
+        coarse = moved.reshape(len(rows), len(columns), 2).astype(np.float32)
+        # Bilinear, with the grid's own points at the middle of their cells.
+        u = (np.arange(width) + 0.5) / _GRID_PX - 0.5
+        v = (np.arange(height) + 0.5) / _GRID_PX - 0.5
+        at = np.meshgrid(u.astype(np.float32), v.astype(np.float32))
+        return cv2.remap(coarse, at[0], at[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+    return flow
