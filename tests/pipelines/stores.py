@@ -76,3 +76,21 @@ def put_folder(folder: Path, uri: str) -> str:
         if file.is_file():
             store.upload(file, file.relative_to(folder).as_posix())
     return uri
+
+
+def tiny_video(folder: Path) -> Path:
+    """Four seconds of a drifting texture, seen by one eye."""
+    import av
+    import cv2
+    import numpy as np
+
+    folder.mkdir()
+    texture = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 255, (160, 400, 3)).astype(np.uint8), (0, 0), 2) * 2
+    with av.open(str(folder / "pan.mp4"), "w") as container:
+        stream = container.add_stream("libx264", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 192, 144, "yuv420p"
+        for n in range(40):
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(texture[8:152, 4 * n : 4 * n + 192]), "rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return folder

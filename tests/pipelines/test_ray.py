@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -23,9 +24,11 @@ from pipelines import ray_runner
 from pipelines.build import main
 from pipelines.config_file import load_config
 from pipelines.ledger import Ledger
+from pipelines.local_runner import Leg, Task
 from pipelines.run import Refused
+from schemas.config import RunConfig
 from tests.pipelines.fakes import make_input
-from tests.pipelines.stores import make_bucket, put_folder, s3_server
+from tests.pipelines.stores import make_bucket, put_folder, s3_server, tiny_video
 from tests.pipelines.test_run import build, calls, hashes, report, start, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -215,6 +218,54 @@ def test_a_run_goes_on_when_the_only_node_for_a_model_goes_and_another_comes(
 
 
 @pytest.mark.slow
+def test_silence_ends_an_execution_and_the_next_one_has_its_room(
+    cluster: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Somebody else holds the only GPU; what would wait for it is ended, with the actor that Ray has queued, and goes again."""
+    import ray
+
+    monkeypatch.setattr(ray_runner, "QUIET_S", 3.0)
+    monkeypatch.setattr(ray_runner, "FIRST_NEWS_S", 15.0)
+    other = ray.remote(num_gpus=1)(Other).remote()
+    ray.get(other.here.remote())
+    leg = Leg(("objects",), 1.0, 1.0, "objects.backend=sam3")
+    tasks = [
+        Task(f"t{n}", "tests.pipelines.test_ray:fine", {"stages": ["objects"], "prints": {"objects": ""}}, 30, legs=(leg,))
+        for n in range(3)
+    ]
+    runner = ray_runner.RayRunner(RunConfig(), legs=(leg,))
+    conductors = []
+    with ThreadPoolExecutor(1) as beside:
+        replies = beside.submit(lambda: list(runner.run(tasks)))
+        said = ""
+        while "they go again" not in said and not replies.done():
+            conductors += [runner._conductor] if runner._conductor not in conductors else []
+            time.sleep(0.2)
+            said += capsys.readouterr().out
+        assert re.search("3 of this round had not begun .*nothing was heard from the cluster for 1. s; they go again", said)
+        with pytest.raises(ray.exceptions.RayActorError):
+            ray.get(conductors[-1].look.remote(0))
+        ray.kill(other)
+        assert sorted((task.id, reply.result["outcome"]) for task, reply in replies.result(100)) == [
+            (f"t{n}", "ok") for n in range(3)
+        ]
+    runner._end_conductor()
+
+
+class Other:
+    """An actor of another user."""
+
+    def here(self) -> None:
+        return None
+
+
+def fine(payload: dict[str, Any], begin: Any) -> dict[str, Any]:
+    """A task that does nothing."""
+    begin("objects")
+    return {"outcome": "ok", "records": []}
+
+
+@pytest.mark.slow
 def test_nodes_without_a_disk_in_common_work_from_store_to_store(
     tmp_path: Path, stay: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -350,24 +401,6 @@ def head(tmp_path: Path) -> Iterator[dict[str, str]]:
             process.wait()
         log.close()
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-def tiny_video(folder: Path) -> Path:
-    """Four seconds of a drifting texture, seen by one eye."""
-    import av
-    import cv2
-    import numpy as np
-
-    folder.mkdir()
-    texture = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 255, (160, 400, 3)).astype(np.uint8), (0, 0), 2) * 2
-    with av.open(str(folder / "pan.mp4"), "w") as container:
-        stream = container.add_stream("libx264", rate=10)
-        stream.width, stream.height, stream.pix_fmt = 192, 144, "yuv420p"
-        for n in range(40):
-            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(texture[8:152, 4 * n : 4 * n + 192]), "rgb24")
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-    return folder
 
 
 @pytest.mark.slow

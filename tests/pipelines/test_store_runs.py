@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from pipelines import status
@@ -20,7 +22,7 @@ from pipelines.mirror import LATEST
 from pipelines.run import Refused
 from pipelines.storage import Store, StoreError
 from tests.pipelines.fakes import make_input
-from tests.pipelines.stores import KEY, SECRET, FlakyServer, make_bucket, put_folder, s3_server
+from tests.pipelines.stores import KEY, SECRET, FlakyServer, make_bucket, put_folder, s3_server, tiny_video
 from tests.pipelines.test_run import build, hashes, start, wait_for
 
 
@@ -244,6 +246,41 @@ def test_bytes_that_changed_since_the_plan_are_not_measured(tmp_path: Path, buck
 def _objects(uri: str) -> list[tuple[str, bytes]]:
     store = Store(uri)
     return [(name, store.read(name)) for name in store.listing()]
+
+
+def test_annotations_beside_a_source_are_fetched_with_it_and_held_against_the_plan(tmp_path: Path, bucket: str) -> None:
+    from curation.imports import read_annotations
+    from pipelines.clip_task import look_at_candidate
+    from pipelines.remote_input import remote_candidates
+    from pipelines.workplace import at_hand
+    from schemas.clip import Source
+    from schemas.config import Config
+
+    folder = tiny_video(tmp_path / "in") / "pan.annotations"
+    folder.mkdir()
+    (folder / "about.yaml").write_text("{format: 1, maker: me, image_size: [192, 144]}")
+    np.savez(folder / "poses.npz", world_from_camera=np.tile(np.eye(4), (40, 1, 1)))
+    uri = put_folder(tmp_path / "in", f"{bucket}/in")
+    config = Config.model_validate({"run": {"scratch": str(tmp_path / "scratch")}})
+    (found,), refused = remote_candidates(uri, "pipelines.stages", config.run)
+    assert not refused and set(found.files) == {"pan.mp4", "pan.annotations/about.yaml", "pan.annotations/poses.npz"}
+    payload = {"input": uri, "candidate": dataclasses.asdict(found), "line": "pipelines.stages", "how": "", "key": "k"}
+    payload |= {"fingerprint": "f", "store": f"{bucket}/out", "config": config.model_dump(mode="json")}
+    records = {r["stage"]: r for r in look_at_candidate(payload, lambda stage: None)["records"]}
+    assert records["scan"]["outcome"] == "ok", records["scan"]["message"]
+    source = Source(**{**records["scan"]["stats"]["source"], "assumed": tuple(records["scan"]["stats"]["source"]["assumed"])})
+    assert source.annotations == f"{uri}/pan.annotations/" and source.annotations_sha256
+    elsewhere = config.run.model_copy(update={"scratch": str(tmp_path / "another_machine")})
+    for run in (config.run, elsewhere):  # kept from the plan; fetched anew
+        with at_hand(source, run) as here:
+            assert read_annotations(here.annotations).world_from_camera.shape == (40, 4, 4)
+    (folder / "about.yaml").write_text("{format: 1, maker: somebody, image_size: [192, 144]}")
+    put_folder(tmp_path / "in", uri)
+    (changed,), _ = remote_candidates(uri, "pipelines.stages", config.run)
+    assert changed.state != found.state, "so that it is planned anew"
+    third = config.run.model_copy(update={"scratch": str(tmp_path / "a_third")})
+    with pytest.raises(RuntimeError, match="expected the annotations of 'pan' that were planned"), at_hand(source, third):
+        pass
 
 
 def test_the_status_of_a_run_in_a_store(tmp_path: Path, bucket: str, capsys: pytest.CaptureFixture[str]) -> None:
