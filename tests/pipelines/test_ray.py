@@ -43,6 +43,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
     changed = {"RAY_AUTH_MODE": "disabled", "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "RAY_DEDUP_LOGS": "0"}
     changed |= {"FAKE_WORKERS": str(tmp_path_factory.mktemp("workers")), "RAY_USAGE_STATS_ENABLED": "0"}
+    changed["RAY_worker_niceness"] = "0"  # 15 by default: on a busy machine the nodes then have nearly nothing
     changed["SCRATCH"] = str(tmp_path_factory.mktemp("scratch_of_the_nodes"))
     before = {name: os.environ.get(name) for name in changed}
     os.environ.update(changed)
