@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import socket
 import tempfile
@@ -166,7 +167,8 @@ def measured(item_id: str, stage: str, print_: str, work: Callable[[], dict[str,
     except Rejected as why:
         outcome, reason, message = "rejected", why.reason, why.detail
     except Exception as error:
-        traceback.print_exc()
+        with contextlib.suppress(OSError):  # no room for words on a full disk
+            traceback.print_exc()
         outcome, reason, message = "failed", type(error).__name__, f"{error} ({_place(error)})"[:MESSAGE_LENGTH]
     return Record(
         item_id,

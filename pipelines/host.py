@@ -236,12 +236,14 @@ def _perform(request: dict[str, Any], emit: Callable[[dict[str, Any]], None]) ->
         emit({"result": result})
         return not (isinstance(result, dict) and result.get("outcome") == "failed")
     except BaseException as error:
-        traceback.print_exc()
         emit({"error": {"kind": type(error).__name__, "message": str(error)[:2000]}})
+        with contextlib.suppress(OSError):  # on a full disk there is no room for words either
+            traceback.print_exc()
         return False
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        with contextlib.suppress(OSError):
+            sys.stdout.flush()
+            sys.stderr.flush()
 
 
 def _emitter(writer: int) -> Callable[[dict[str, Any]], None]:

@@ -9,6 +9,7 @@ import ctypes
 import hashlib
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -137,15 +138,9 @@ def _misbehave(wish: dict[str, Any], stage: str) -> None:
         hoard = []
         while True:
             hoard.append(bytearray(2**24))
-    if does == "disk_full":
-        real = os.replace
-
-        def full(a: Any, b: Any) -> None:
-            if "cameras" in str(b) and not str(b).endswith(".json"):
-                raise OSError(28, "No space left on device", str(b))
-            real(a, b)
-
-        os.replace = full
+    if does == "disk_full":  # the kernel refuses every byte to a file from here on, in the middle of whatever is written
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1, 1))
     if does == "exit":
         os._exit(7)
 

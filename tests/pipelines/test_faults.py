@@ -86,7 +86,7 @@ def test_a_clip_that_grows_without_end_is_one_failed_clip(tmp_path: Path) -> Non
 
 
 def test_a_full_disk_costs_the_clips_that_met_it_and_is_told(tmp_path: Path) -> None:
-    """Products beyond a size cannot be written, as on a disk that runs full (the limit is the child's, set by its stage)."""
+    """From a stage of one clip on the kernel takes no byte of its process: no product, no record, not even its output."""
     source = make_input(
         tmp_path / "in", good={"clips": 2}, full={"at": "cameras", "does": "disk_full", "flag": str(tmp_path / "flag")}
     )
@@ -97,7 +97,7 @@ def test_a_full_disk_costs_the_clips_that_met_it_and_is_told(tmp_path: Path) -> 
     (record,) = [
         r for p in (out / "ledger" / "cameras").rglob("*.json") if (r := json.loads(p.read_text()))["outcome"] == "failed"
     ]
-    assert record["reason"] == "OSError" and "No space left" in record["message"]
+    assert record["reason"] == "OSError" and "File too large" in record["message"]
     assert build(source, out, retry_failed=True) == 0
     assert build(source, tmp_path / "fresh") == 0
     assert hashes(out) == hashes(tmp_path / "fresh")
