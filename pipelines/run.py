@@ -269,7 +269,7 @@ class _Run:
         behind = next(iter(due.values())).selection != ""
         phase = tuple(stage for stage in self.stages if stage.after_selection == behind)
         order = [stage.name for stage in self.stages]
-        with Progress(title, len(due)) as progress:
+        with Progress(title, len(due), [stage.name for stage in phase]) as progress:
             for task, reply in runner.run(clip_tasks(self.job, due.values(), phase)):
                 self.worked += 1
                 adopt_reply(self.job, task.id, order[order.index(due[task.id].needs[0]) :], reply)
@@ -277,20 +277,21 @@ class _Run:
                     safe = scrub(reply.failed.message, self.secrets)
                     reply = replace(reply, failed=Failed(reply.failed.kind, safe))
                     record_lost_clip(self.job, due[task.id], self.stages, reply)
-                self.tell(due[task.id], reply)
+                stages = self.tell(due[task.id], reply)
                 outcome, words = _words(reply)
                 spec = due[task.id].spec
                 name = f"{task.id} ({spec.source.name} {spec.start_s:.1f}-{spec.end_s:.1f} s)"
-                progress.done(name, outcome, words, reply.seconds)
+                progress.done(name, outcome, words, reply.seconds, stages)
         self.account(due)
 
-    def tell(self, work: Work, reply: Reply) -> None:
-        """Put what became of a clip's stages into the log and the counters."""
-        ledger = Ledger(self.job.output)
+    def tell(self, work: Work, reply: Reply) -> list[tuple[str, str]]:
+        """Put what became of a clip's stages into the log and the counters; the stages with their outcomes."""
+        ledger, told = Ledger(self.job.output), list[tuple[str, str]]()
         for stage in work.needs:
             record = ledger.read(stage, work.spec.clip_id)
             if record is None or record.fingerprint != work.prints[stage]:
                 break
+            told.append((stage, record.outcome))
             self.log.stage(record, work.spec.source.name)
             if self.counters:
                 self.counters.stage(record)
@@ -298,6 +299,7 @@ class _Run:
             self.log.write(
                 "last_output", clip=work.spec.clip_id, stage=reply.stage, text=reply.log.partition("Extension modules")[0][-3000:]
             )
+        return told
 
     def account(self, due: dict[str, Work]) -> None:
         """Nothing may vanish: a clip that was due and has no valid record now is a failed one, with a reason."""

@@ -107,6 +107,8 @@ def _misbehave(wish: dict[str, Any], stage: str) -> None:
         raise ValueError("broken in the usual way")
     if does == "leak":
         raise ValueError(f"401 Unauthorized for {os.environ['SOME_API_KEY']}")
+    if does == "leak_variable":
+        raise OSError(f"refused {os.environ[wish['name']]} as a key")
     if does == "leak_store_key":
         raise OSError(f"403 for {os.environ['AWS_ACCESS_KEY_ID']}:{os.environ['AWS_SECRET_ACCESS_KEY']}")
     if does == "leak_and_abort":

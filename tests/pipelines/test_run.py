@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,6 +19,7 @@ import pytest
 
 from pipelines import status
 from pipelines.ledger import Ledger, OutputIsBusy
+from pipelines.progress import Progress
 from pipelines.run import Refused, run
 from schemas.config import Config
 from tests.pipelines.fakes import make_input
@@ -220,6 +223,59 @@ def test_secrets_reach_no_file_and_no_line(
     assert secret not in said.out + said.err
     for file in (tmp_path / "out").rglob("*"):
         assert not file.is_file() or secret.encode() not in file.read_bytes(), file
+
+
+def test_secrets_of_every_service_reach_no_file_and_no_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = (
+        "OPENAI_API_KEY",
+        "ANTHROPIC_API_KEY",
+        "HF_TOKEN",
+        "HUGGING_FACE_HUB_TOKEN",
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+    )
+    names += ("AWS_SESSION_TOKEN", "GOOGLE_API_KEY", "WANDB_API_KEY", "RAY_AUTH_TOKEN", "DB_PASSWORD")
+    planted = {name: f"planted-{n:02d}-{name.lower()[:4]}-0123456789" for n, name in enumerate(names)}
+    for name, value in planted.items():
+        monkeypatch.setenv(name, value)
+    source = make_input(
+        tmp_path / "in",
+        **{f"s{n}": {"at": "cameras", "does": "leak_variable", "name": name} for n, name in enumerate(planted)},
+        plan={"at": "source", "does": "leak_variable", "name": "HF_TOKEN"},
+    )
+    assert build(source, tmp_path / "out", run={"max_failure_rate": 1.0, "workers": 2}) == 0
+    said = capsys.readouterr()
+    assert said.out.count("refused ***") >= len(planted) + 1
+    every = [said.out, said.err, *(f.read_bytes().decode("latin1") for f in (tmp_path / "out").rglob("*") if f.is_file())]
+    assert len(every) > 3 * len(planted)
+    assert not [name for name, value in planted.items() if any(value in text for text in every)]
+
+
+def test_a_terminal_has_a_bar_per_stage(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = Screen()
+    monkeypatch.setattr(sys, "stdout", screen)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "140")
+    with Progress("clips", 3, ["video", "objects"]) as progress:
+        progress.done("a", "ok", "ok", 1.0, [("video", "ok"), ("objects", "ok")])
+        progress.done("b", "rejected", "rejected", 1.0, [("video", "rejected")])
+        progress.done("c", "failed", "FAILED at objects: crashed", 1.0, [("objects", "failed")])
+    seen = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", screen.getvalue().replace("\r", "\n"))
+    last = [line for line in seen.splitlines() if line.strip()][-3:]
+    assert [line.split()[0] for line in last] == ["clips", "video", "objects"]
+    assert "3/3" in last[0] and "1 failed 1 ok 1 rejected" in last[0]
+    assert "2/2" in last[1] and "1 ok 1 rejected" in last[1], "one was done by an earlier run"
+    assert "2/2" in last[2] and "1 failed 1 ok" in last[2], "one never came so far"
+    assert "c FAILED at objects: crashed" in screen.getvalue()
+
+
+class Screen(io.StringIO):
+    """A terminal, wide enough."""
+
+    def isatty(self) -> bool:
+        return True
 
 
 def test_too_many_failures_fail_the_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -248,6 +248,28 @@ def _objects(uri: str) -> list[tuple[str, bytes]]:
     return [(name, store.read(name)) for name in store.listing()]
 
 
+def test_models_at_an_address_are_fetched_once_per_machine(tmp_path: Path, bucket: str, server: FlakyServer) -> None:
+    from pipelines.workplace import with_local_files
+    from schemas.config import Config
+
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text("{}")
+    (tmp_path / "model" / "weights.bin").write_bytes(b"w" * 5000)
+    uri = put_folder(tmp_path / "model", f"{bucket}/models/sam")
+    sections = {"objects": {"weights": uri}, "depth": {"weights": f"{uri}/weights.bin"}}
+    config = Config.model_validate({**sections, "run": {"scratch": str(tmp_path / "scratch")}})
+    here = with_local_files(config)
+    folder, file = Path(here.objects.weights), Path(here.depth.weights)
+    assert sorted(p.name for p in folder.iterdir()) == ["config.json", "weights.bin"] and file.read_bytes() == b"w" * 5000
+    calls = server.calls
+    assert with_local_files(config) == here and server.calls == calls
+    missing = Config.model_validate(
+        {"objects": {"weights": f"{bucket}/models/none"}, "run": {"scratch": str(tmp_path / "scratch")}}
+    )
+    with pytest.raises(FileNotFoundError):
+        with_local_files(missing)
+
+
 def test_annotations_beside_a_source_are_fetched_with_it_and_held_against_the_plan(tmp_path: Path, bucket: str) -> None:
     from curation.imports import read_annotations
     from pipelines.clip_task import look_at_candidate
