@@ -11,8 +11,9 @@ from typing import Any
 from curation.questions.rows import label_of
 from curation.reasoning.amounts import wrong_number
 from curation.reasoning.chain import prompts, state_blocks
-from curation.reasoning.claims import Measured, clauses, contradiction
+from curation.reasoning.claims import Measured, contradiction
 from curation.reasoning.evidence import Evidence, evidence
+from curation.reasoning.statements import statements
 from schemas.outcome import Rejected
 from schemas.track import Fact
 
@@ -39,7 +40,8 @@ _CHOICE = re.compile(
 )
 _COMMON = {
     *("right", "left", "up", "down", "away", "towards", "forward", "backward", "ahead", "behind", "above", "below"),
-    *("closer", "farther", "first", "second", "both", "never", "static"),
+    *("closer", "farther", "first", "second", "both", "never", "static", "faster", "slower"),
+    *("first third", "middle third", "last third"),
 }  # answers that are everyday words: what they claim is looked at in `claims`
 _RUN = 9  # words in a row that are those of the request
 
@@ -90,7 +92,7 @@ def check(reply: str, sample: Sample, *, min_words: int = 60, max_words: int = 4
     prose = "\n".join((*before, *between, *after))
     _bounds(prose, min_words, max_words)
     _silence(prose, sample)
-    _anchored(before, after, sample)
+    _anchored(before, between, after, sample)
     _true(prose, sample)
     return thinking
 
@@ -149,28 +151,38 @@ def _silence(prose: str, sample: Sample) -> None:
         raise Rejected("computes", f"holds {found[0]!r}")
 
 
-def _anchored(before: Sequence[str], after: Sequence[str], sample: Sample) -> None:
-    """The first step names both moments, in their order; the last one names the letter."""
-    fact, times = sample.fact, sample.clip["frame_times_s"]
-    for frame in (fact.frame_i, fact.frame_j):
-        named = rf"\bframe\s+{frame}\b|(?<![\d.]){times[frame]:.1f}\s*s\b|(?<![\d.]){times[frame]:.1f} seconds?\b"
+def _anchored(before: Sequence[str], between: Sequence[str], after: Sequence[str], sample: Sample) -> None:
+    """The first step names both moments, all of the text in their order; the last step names the letter."""
+    fact = sample.fact
+    start, end = moment(sample, fact.frame_i), moment(sample, fact.frame_j)
+    for frame, named in ((fact.frame_i, start), (fact.frame_j, end)):
         if not re.search(named, before[0], re.IGNORECASE):
             raise Rejected("steps_missing", f"the first paragraph does not name frame {frame}")
     if not re.search(rf"\b{sample.row['answer']}\b", after[0]):
         raise Rejected("steps_missing", "the last paragraph does not name the letter")
-    text = " ".join((*before, *after))
-    start, end = fact.frame_i, fact.frame_j
-    link = r"(?:\s*:?\s*\b(?:is|at|as|of|in|the|frame|moment|one|with)\b)*?\s*:?\s*"
-    early, late = r"(?:starts?|beginning|begins|initial|first|earlier|opens)", r"(?:ends?|final|last|later|closes)"
+    link = r"(?:\s*:?\s*\b(?:is|at|as|of|in|the|frame|moment|one|with|comes|from)\b)*?\s*:?\s*"
+    early, late = r"(?:starts?|beginning|begins|initial|first|earlier|opens)", r"(?:ends?|final|last|later|closes|then)"
+    gap = r"[^.;]{0,30}?"
     swapped = (
-        rf"\b{early}{link}frame\s+{end}\b",
-        rf"\b{late}{link}frame\s+{start}\b",
-        rf"\bfrom frame\s+{end}\b[^.;]*\bto frame\s+{start}\b",
-        rf"\bframe\s+{end}\b[^.;]{{0,30}}\b(?:comes|is|lies) (?:before|earlier)",
-        rf"\bframe\s+{start}\b[^.;]{{0,30}}\b(?:comes|is|lies) (?:after|later)",
+        rf"\b{early}{link}{end}",
+        rf"\b{late}{link}{start}",
+        rf"\bfrom {end}[^.;]*\bto {start}",
+        rf"\b(?:after|since) {end}[^.;]*{start}",
+        rf"{end}{gap}\b(?:(?:comes|is|lies) (?:before|earlier)|precedes){gap}{start}",
+        rf"{start}{gap}\b(?:(?:comes|is|lies) (?:after|later)|follows){gap}{end}",
+        rf"{end},? (?:first|earlier)\b",
+        rf"{start}[^.;]{{0,12}}?\b(?:afterwards|last)\b",
+        rf"{end}{gap} (?:comes|is|lies) (?:first|before|earlier)",
+        rf"{start}{gap} (?:comes|is|lies) (?:last|after|later)",
     )
-    if any(re.search(pattern, text, re.IGNORECASE) for pattern in swapped):
-        raise Rejected("contradicts_order", f"frame {start} comes before frame {end}")
+    for sentence in re.split(r"(?<=[.;])\s+", " ".join((*before, *between, *after))):
+        if any(re.search(pattern, sentence, re.IGNORECASE) for pattern in swapped):
+            raise Rejected("contradicts_order", f"frame {fact.frame_i} comes before frame {fact.frame_j}")
+
+
+def moment(sample: Sample, frame: int) -> str:
+    """A pattern for the ways to name a frame: by index or by seconds."""
+    return rf"(?:\bframe\s+{frame}\b|(?<![\d.]){sample.clip['frame_times_s'][frame]:.1f}\s*(?:s|seconds?)\b)"
 
 
 def _true(prose: str, sample: Sample) -> None:
@@ -178,8 +190,11 @@ def _true(prose: str, sample: Sample) -> None:
     row, plain = sample.row, _named(prose, sample)
     if wrong := wrong_number(plain, sample.row, sample.fact, sample.clip, sample.seen):
         raise Rejected("contradicts_number", wrong)
+    dated = plain
+    for frame, when in ((sample.fact.frame_i, "at the start"), (sample.fact.frame_j, "at the end")):
+        dated = re.sub(moment(sample, frame), when, dated, flags=re.IGNORECASE)
     others = [text for text in row["options"] if text != row["answer_text"] and not _everyday(text, row)]
-    for clause in clauses(plain):
+    for clause in statements(dated):
         for letter in _CHOICE.findall(clause):
             if letter != row["answer"] and not re.search(r"\b(?:not|isn't|out)\b", clause):
                 raise Rejected("contradicts_answer", f"chooses {letter}")
