@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
+from scipy.spatial import cKDTree
 
 from curation.geometry import transform, vector_from_rotation
 from curation.objects.grouping import Group, Scene, fit_subset, spread_members
@@ -22,6 +23,9 @@ _FLOOR_M = 0.004
 _RELATIVE = 0.005
 _SYSTEMATIC_PX = 0.02
 _STILL_M_S = 0.08
+_CERTAIN = 0.7  # quantile of the points' sigma
+_NEIGHBOURS, _ABOUT = 3, 0.15  # within this share of the object's size
+_NEAREST = 0.3  # share of the points
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,23 @@ def surface(points: Float[Array, "n 3"], covariance: Float[Array, "n 3 3"], dept
     count = np.bincount(voxel.ravel())
     means = np.stack([np.bincount(voxel.ravel(), chosen[:, axis]) / count for axis in range(3)], -1)
     return Model(chosen, spread[index], index, means.mean(0), size)
+
+
+def firm(model: Model) -> Bool[Array, "m"]:
+    """Points to tell the nearest from: certain ones, with others about them. The least of many noisy ranges is too near."""
+    certain = model.sigma_m <= np.quantile(model.sigma_m, _CERTAIN)
+    index = np.flatnonzero(certain)
+    count = min(_NEIGHBOURS + 1, len(index))
+    farthest = cKDTree(model.points[index]).query(model.points[index], k=[count])[0][:, 0]
+    certain[index] = farthest <= max(_ABOUT * model.size_m, float(np.median(farthest)))
+    return np.asarray(certain)
+
+
+def near_gap_m(points: Float[Array, "f m 3"], centers: Float[Array, "f 3"]) -> Float[Array, "f"]:
+    """The largest empty stretch of range among the nearest part of the points, seen from each frame's camera, metres."""
+    distance = np.sort(np.linalg.norm(points - centers[:, None], axis=-1), axis=1)
+    near = distance[:, : max(3, int(np.ceil(_NEAREST * points.shape[1])))]
+    return np.asarray(np.diff(near, axis=1).max(1)) if near.shape[1] > 1 else np.zeros(len(points))
 
 
 def spread_out(points: Float[Array, "n 3"], count: int) -> Int[Array, "m"]:

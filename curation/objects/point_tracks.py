@@ -55,6 +55,13 @@ class PointTracks:
         track = np.repeat(np.arange(len(keep)), length)
         return PointTracks(self.uvd[rows], self.frame[rows], track, self.texture[rows], first, length)
 
+    def span(self, i: int, j: int) -> PointTracks:
+        """The tracks i up to j, not included, renumbered from 0: views, no copies of the observations."""
+        a, b = (int(self.first[i]), int(self.first[j - 1] + self.length[j - 1])) if j > i else (0, 0)
+        rows = slice(a, b)
+        first = self.first[i:j] - a
+        return PointTracks(self.uvd[rows], self.frame[rows], self.track[rows] - i, self.texture[rows], first, self.length[i:j])
+
     def where(self, good: Array) -> PointTracks:
         """Observations ``good`` (K,) only; what is left of a track is its longest run of consecutive good frames."""
         padded = np.concatenate([[False], good, [False]])

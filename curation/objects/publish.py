@@ -29,6 +29,7 @@ _MOVED_SHARE = 0.6  # of the mask's pixels that can be told, that changed when t
 _MOVED_SIGMAS = 6.0
 _CUT_PX = 2
 _UNSEEN_SLOPE, _CUT_SHARE = 0.5, 0.4
+_GAP_SHARE = 0.5  # of an empty stretch of range among the nearest points: those before it may be another thing's
 _UNSEEN_SHARE = 0.06  # of its size: how much nearer or farther the true surface is than the nearest tracked point
 
 
@@ -106,13 +107,16 @@ def publish(
     covariance[inside_motion] = lift.centroid_covariance(scene, group, model, centroids)
     if _farthest_sigmas(centroid[visible], covariance[visible]) < _MOVED_SIGMAS:
         return None
-    chosen = lift.spread_out(model.points, lift.MAX_POINTS)
+    firm = np.flatnonzero(lift.firm(model))
+    chosen = firm[lift.spread_out(model.points[firm], lift.MAX_POINTS)]
     points = np.full((total, len(chosen), 3), np.nan, np.float32)
     points[inside_motion] = lift.carried(group, model.points[chosen])
     moving = np.zeros(total, bool)
     moving[inside_motion] = lift.moves(scene, group)
     number = np.bincount(scene.tracks.frame[rows], minlength=total)
-    points_sigma, common = _range_sigma(scene, path, points, model, covariance, visible, unseen_px)
+    gap = np.full(total, np.nan)
+    gap[inside_motion] = lift.near_gap_m(lift.carried(group, model.points[firm]), path.centers_m[inside_motion])
+    points_sigma, common = _range_sigma(scene, path, points, model, covariance, visible, unseen_px, gap)
     for array in (centroid, covariance, points, points_sigma):
         array[~visible] = np.nan
     stats = candidate.stats | {"mask_share": round(float(area.max()) / (height * width), 5), "size_m": round(model.size_m, 3)}
@@ -178,7 +182,14 @@ def _unseen_px(mask: Bool[Array, "h w"], inside: Float[Array, "n 3"]) -> float:
 
 
 def _range_sigma(
-    scene: Scene, path: CameraPath, points: Array, model: lift.Model, covariance: Array, visible: Array, unseen_px: Array
+    scene: Scene,
+    path: CameraPath,
+    points: Array,
+    model: lift.Model,
+    covariance: Array,
+    visible: Array,
+    unseen_px: Array,
+    gap_m: Array,
 ) -> tuple[Float[Array, "t"], float]:
     """Sigma of the nearest point along the line of sight per frame, and the relative range error that all frames share."""
     sigma = np.full(len(visible), np.nan)
@@ -191,7 +202,8 @@ def _range_sigma(
         own = float(np.quantile(model.sigma_m, 0.5))
         # Between the points and beyond them the surface may come nearer, by a share of how wide that is.
         beyond = min(_UNSEEN_SLOPE * unseen_px[t] * depth / scene.rig.fx, _CUT_SHARE * model.size_m)
-        sigma[t] = np.sqrt(ray @ covariance[t] @ ray + own**2 + (_UNSEEN_SHARE * model.size_m) ** 2 + beyond**2)
+        shape = (_UNSEEN_SHARE * model.size_m) ** 2 + beyond**2 + (_GAP_SHARE * gap_m[t]) ** 2
+        sigma[t] = np.sqrt(ray @ covariance[t] @ ray + own**2 + shape)
         depths.append(depth)
     offset = max(path.disparity_offset_sigma_px, 0.01)
     return sigma, float(np.median(depths)) / scene.rig.fb * offset

@@ -7,7 +7,8 @@ frame. For the world frame this is the test for "it stands still"; for the frame
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
 
 import numpy as np
 from jaxtyping import Float
@@ -17,6 +18,7 @@ from schemas.camera import Array, Intrinsics
 
 _ITERATIONS = 4
 _HUBER = 3.0
+_BLOCK = 16_000  # observations
 _CAP = 25.0  # a single wild observation adds at most this much to a track's chi2
 
 
@@ -91,6 +93,16 @@ def sum_per_track(values: Float[Array, "k *c"], tracks: PointTracks) -> Float[Ar
     return np.add.reduceat(values, tracks.first, axis=0)
 
 
+def _blocks(tracks: PointTracks) -> Iterator[tuple[int, int, int, int]]:
+    """Runs of whole tracks i..j of about ``_BLOCK`` observations a..b each."""
+    ends = tracks.first + tracks.length
+    i = 0
+    while i < tracks.count:
+        j = max(i + 1, int(np.searchsorted(ends, tracks.first[i] + _BLOCK, side="right")))
+        yield i, j, int(tracks.first[i]), int(ends[j - 1])
+        i = j
+
+
 def triangulate(
     tracks: PointTracks,
     cam_from_frame: Float[Array, "t 4 4"],
@@ -113,6 +125,20 @@ def triangulate(
     Returns:
         Points, covariance and residuals. Observations in frames whose pose is NaN have NaN residuals.
     """
+    if len(tracks.frame) > 2 * _BLOCK:  # tracks do not know of each other: in parts that fit a processor's cache
+        parts = [
+            triangulate(
+                tracks.span(i, j),
+                cam_from_frame,
+                rig,
+                sigma[a:b],
+                iterations=iterations,
+                start=None if start is None else start[i:j],
+            )
+            for i, j, a, b in _blocks(tracks)
+            for begin in [None if start is None else start[i:j]]
+        ]
+        return Triangulation(*(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(Triangulation)))
     n = tracks.count
     poses = np.nan_to_num(cam_from_frame)
     rotation, translation = poses[:, :3, :3][tracks.frame], poses[:, :3, 3][tracks.frame]
@@ -120,25 +146,17 @@ def triangulate(
     observed = tracks.uvd.astype(np.float64)
     seen = np.isfinite(observed) & usable[:, None]
     points = _first_guess(tracks, rotation, translation, observed, seen, rig) if start is None else start.copy()
-    weight0 = np.where(seen, 1.0 / sigma**2, 0.0)
-    observed = np.nan_to_num(observed)
+    problem = _Problem.of(tracks, rotation, translation, np.nan_to_num(observed), np.where(seen, 1.0 / sigma, 0.0))
     hessian = np.zeros((n, 3, 3))
     for _ in range(iterations):
-        local = np.einsum("kij,kj->ki", rotation, np.nan_to_num(points)[tracks.track]) + translation
-        residual = observed - rig.project(local)
-        jacobian = rig.jacobian(local) @ rotation
-        huber = _HUBER / np.maximum(np.abs(residual) / sigma, _HUBER)
-        weight = weight0 * huber
-        weighted = jacobian * weight[..., None]
-        hessian = sum_per_track(np.swapaxes(weighted, -1, -2) @ jacobian, tracks)
-        gradient = sum_per_track((np.swapaxes(weighted, -1, -2) @ residual[..., None])[..., 0], tracks)
+        hessian, gradient = problem.normal_equations(points, rig)
         damped = hessian + 1e-9 * np.trace(hessian, axis1=1, axis2=2)[:, None, None] * np.eye(3) + 1e-12 * np.eye(3)
         step = np.linalg.solve(damped, gradient[..., None])[..., 0]
         reach = 0.5 * np.linalg.norm(np.nan_to_num(points), axis=1) + 1.0
         points = points + step * np.minimum(1.0, reach / np.maximum(np.linalg.norm(step, axis=1), 1e-12))[:, None]
-    local = np.einsum("kij,kj->ki", rotation, np.nan_to_num(points)[tracks.track]) + translation
-    whitened = np.where(seen, (observed - rig.project(local)) / sigma, np.nan)
-    whitened = np.where(seen & (local[:, 2:] < 1e-2), 10.0, whitened)  # a point behind the camera explains nothing
+    white, depth = problem.residuals(points, rig)
+    whitened = np.where(seen, white.T, np.nan)
+    whitened[seen & (depth < 1e-2)[:, None]] = 10.0  # a point behind the camera explains nothing
     cost = np.minimum(np.nan_to_num(whitened) ** 2, _CAP)
     chi2 = sum_per_track(cost.sum(1), tracks)
     dof = sum_per_track(seen.sum(1).astype(float), tracks) - 3
@@ -146,6 +164,69 @@ def triangulate(
     good = np.isfinite(points).all(1) & (dof > 0)
     covariance[good] = np.linalg.inv(hessian[good] + 1e-12 * np.eye(3))
     return Triangulation(points, covariance, whitened, np.where(good, chi2, np.nan), np.where(good, dof, 0))
+
+
+@dataclass(frozen=True)
+class _Problem:
+    """One triangulation, an array per coordinate: sums over long columns are several times faster than products of 3 x 3 blocks.
+
+    ``rotation`` is indexed [row][column], ``inverse_sigma`` 0 where unseen.
+    """
+
+    tracks: PointTracks
+    rotation: list[list[Array]]
+    translation: list[Array]
+    observed: list[Array]
+    inverse_sigma: list[Array]
+
+    @staticmethod
+    def of(tracks: PointTracks, rotation: Array, translation: Array, observed: Array, inverse_sigma: Array) -> _Problem:
+        columns = [[np.ascontiguousarray(rotation[:, i, j]) for j in range(3)] for i in range(3)]
+        rest = ([np.ascontiguousarray(values[:, c]) for c in range(3)] for values in (translation, observed, inverse_sigma))
+        return _Problem(tracks, columns, *rest)
+
+    def _local(self, points: Array) -> list[Array]:
+        x = np.nan_to_num(points)[self.tracks.track].T
+        return [r[0] * x[0] + r[1] * x[1] + r[2] * x[2] + t for r, t in zip(self.rotation, self.translation, strict=True)]
+
+    def _white(self, x: Array, y: Array, inverse_z: Array, rig: Rig) -> list[Array]:
+        predicted = (rig.fx * x * inverse_z + rig.cx, rig.fy * y * inverse_z + rig.cy, rig.fb * inverse_z)
+        return [(o - p) * s for o, p, s in zip(self.observed, predicted, self.inverse_sigma, strict=True)]
+
+    def residuals(self, points: Array, rig: Rig) -> tuple[Array, Array]:
+        """Whitened residuals (3, K) and depths (K,)."""
+        x, y, z = self._local(points)
+        return np.stack(self._white(x, y, 1.0 / np.maximum(z, 1e-3), rig)), z
+
+    def normal_equations(self, points: Array, rig: Rig) -> tuple[Array, Array]:
+        """Hessians (N, 3, 3) and right sides (N, 3) of a Gauss-Newton step with Huber weights."""
+        x, y, z = self._local(points)
+        inverse_z = 1.0 / np.maximum(z, 1e-3)
+        white = self._white(x, y, inverse_z, rig)
+        r0, r1, r2 = self.rotation
+        x_z, y_z = x * inverse_z, y * inverse_z
+        scale_d = -rig.fb * inverse_z**2
+        rows = (
+            [rig.fx * inverse_z * (a - x_z * c) for a, c in zip(r0, r2, strict=True)],
+            [rig.fy * inverse_z * (b - y_z * c) for b, c in zip(r1, r2, strict=True)],
+            [scale_d * c for c in r2],
+        )
+        sums = np.zeros((9, len(z)))
+        for row, error, inverse_sigma in zip(rows, white, self.inverse_sigma, strict=True):
+            huber = _HUBER / np.maximum(np.abs(error), _HUBER) * inverse_sigma
+            right = huber * error
+            weight = huber * inverse_sigma
+            weighted = [weight * j for j in row]
+            for k, (i, j) in enumerate(_UPPER):
+                sums[k] += weighted[i] * row[j]
+            for i in range(3):
+                sums[6 + i] += right * row[i]
+        total = np.add.reduceat(sums, self.tracks.first, axis=1) if self.tracks.count else np.zeros((9, 0))
+        return total[_FULL].T.reshape(-1, 3, 3), total[6:].T
+
+
+_UPPER = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
+_FULL = [0, 1, 2, 1, 3, 4, 2, 4, 5]
 
 
 def _first_guess(tracks: PointTracks, rotation: Array, translation: Array, observed: Array, seen: Array, rig: Rig) -> Array:
