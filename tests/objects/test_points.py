@@ -31,7 +31,7 @@ class Tracker(torch.nn.Module):
 
     def forward(self, video, queries=None):
         assert video.dtype == torch.float32 and video.shape[2] == 3 and video.max() > 1.5
-        frames = torch.arange(video.shape[1])[None, :, None]
+        frames = torch.arange(video.shape[1], device=video.device)[None, :, None]
         steps = frames - queries[:, None, :, 0]
         assert (queries[..., 0] <= video.shape[1] - 1).all()
         way = -1 if video[0, -1, 0, 0, 0] < video[0, 0, 0, 0, 0] - 15 else 1  # a mark in the film says which way time runs

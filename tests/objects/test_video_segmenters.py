@@ -25,8 +25,11 @@ LEFT = np.random.default_rng(0).integers(0, 255, (4, 48, 80, 3), dtype=np.uint8)
 
 @pytest.fixture(scope="module")
 def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    return save_checkpoints(tmp_path_factory.mktemp("checkpoints"))
+
+
+def save_checkpoints(root: Path) -> dict[str, Path]:
     torch.set_num_threads(1)
-    root = tmp_path_factory.mktemp("checkpoints")
     makers = {
         "grounded_sam2": tiny_models.sam2,
         "edgetam": tiny_models.edgetam,

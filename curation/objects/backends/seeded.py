@@ -34,6 +34,7 @@ _POOL = 2.0
 _LEAST_MOVING = 6
 _SAME_PIXELS = 0.5
 _LONGER = 1.3
+_NONE = np.zeros(0, np.int64)
 
 
 def own_tracks(scene: Scene, instance: Instance, shape: tuple[int, int]) -> Int[Array, "m"]:
@@ -119,6 +120,8 @@ def with_seeded(
         visible = int(track.visible.sum())
         several = merged_bodies(shares, o, instances, visible)
         bodies.append(several or [i for i in range(len(instances)) if shares.fit(o, i, visible) > 0])
+        if len(bodies[-1]) == 1 and _LONGER * visible >= instances[bodies[-1][0]].seen.sum():
+            lying[bodies[-1][0]] = _NONE  # no group of it could be followed for much longer
         if not bodies[-1]:
             taken[own_tracks(measured.scene, _as_instance(track), shape)] = True
     found = [(c, i) for c, i in seeded(measured, lying, taken) if not c.refused]
