@@ -21,7 +21,8 @@ from curation.objects.grouping import Scene
 from curation.objects.measure import Measured
 from curation.objects.point_tracks import PointTracks, gray
 from curation.objects.publish import mask_share, publish
-from curation.objects.static_test import Rig, triangulate
+from curation.objects.rig import Rig
+from curation.objects.static_test import triangulate
 from curation.objects.surface import find_ground
 from curation.objects.weigh import GATES
 from schemas.camera import Array, CameraPath

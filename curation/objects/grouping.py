@@ -11,7 +11,8 @@ from scipy.spatial import cKDTree
 
 from curation.objects.motion_fit import Fit, fit_motion, start_motion
 from curation.objects.point_tracks import PointTracks
-from curation.objects.static_test import Rig, triangulate
+from curation.objects.rig import Rig
+from curation.objects.static_test import triangulate
 from schemas.camera import Array
 
 _SEED_POINTS = 30

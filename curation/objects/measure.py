@@ -14,7 +14,8 @@ from curation.cameras.matching import coarse_disparity
 from curation.geometry import inverse
 from curation.objects.grouping import Scene
 from curation.objects.point_tracks import gray, track_points
-from curation.objects.static_test import Rig, Triangulation, triangulate
+from curation.objects.rig import Rig
+from curation.objects.static_test import Triangulation, triangulate
 from curation.objects.surface import Ground, find_ground
 from schemas.camera import Array, CameraPath
 from schemas.clip import ClipFrames
@@ -103,6 +104,8 @@ def measure_tracks(frames: ClipFrames, path: CameraPath, depth_config: DepthConf
     left, right = gray(frames.left), gray(frames.right)
     largest = depth_config.max_disparity_share * frames.camera.width
     coarse = np.stack([coarse_disparity(a, b, largest)[::2, ::2] for a, b in zip(left, right, strict=True)])
+    rig = Rig.of(frames.camera, frames.baseline_m)
+    cam_from_world = inverse(path.world_from_camera)
     # The 'fast' preset costs a quarter of this one, but distant movers are then lost (measured on rendered worlds).
     dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     tracks = track_points(
@@ -117,8 +120,6 @@ def measure_tracks(frames: ClipFrames, path: CameraPath, depth_config: DepthConf
     tracks = tracks.subset(np.flatnonzero(tracks.length >= min(_LEAST_LENGTH, len(left))))
     tracks.uvd[:, 2] += np.float32(path.disparity_offset_px)
     tracks.uvd[tracks.uvd[:, 2] < _LEAST_DISPARITY_PX, 2] = np.nan
-    rig = Rig.of(frames.camera, frames.baseline_m)
-    cam_from_world = inverse(path.world_from_camera)
     guess = np.tile(np.array([0.15, 0.15, 0.1]), (len(tracks.frame), 1))
     static = triangulate(tracks, cam_from_world, rig, guess, iterations=3)
     still = static.reduced[tracks.track] < 20

@@ -13,7 +13,7 @@ from jaxtyping import Float
 
 from curation.geometry import rotation_from_vector, skew
 from curation.objects.point_tracks import PointTracks
-from curation.objects.static_test import Rig
+from curation.objects.rig import Rig
 from schemas.camera import Array
 
 _SOFT = 3.0  # residuals beyond this many sigma lose their weight (Geman-McClure)

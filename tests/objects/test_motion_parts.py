@@ -9,7 +9,8 @@ from curation.objects.lift import spread_out
 from curation.objects.masks import decode, encode
 from curation.objects.motion_fit import Motion, fit_motion, turn_of
 from curation.objects.point_tracks import PointTracks
-from curation.objects.static_test import Rig, triangulate
+from curation.objects.rig import Rig
+from curation.objects.static_test import triangulate
 from curation.objects.surface import find_ground
 
 RIG = Rig(400.0, 400.0, 320.0, 200.0, 48.0)

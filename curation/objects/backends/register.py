@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, UInt8
 from curation.cameras.matching import coarse_disparity, match_right, track
 from curation.geometry import inverse, transform
 from curation.objects.point_tracks import gray
-from curation.objects.static_test import Rig
+from curation.objects.rig import Rig
 from schemas.camera import Array, CameraPath
 from schemas.clip import ClipFrames
 
