@@ -124,3 +124,40 @@ def test_depth_anything_3_is_asked_for_extrinsics(clip, monkeypatch):
     feedforward._package.cache_clear()
     assert poses.shape == (FRAMES, 3, 4)
     assert asked == ["depth-anything/DA3-LARGE", (FRAMES, (300, 480, 3), np.uint8, {"ref_view_strategy": "middle"})]
+
+
+def test_vggt_is_given_pictures_in_patches_of_14_and_asked_for_extrinsics(clip, monkeypatch):
+    torch = pytest.importorskip("torch")
+    asked = []
+
+    class Network:
+        @classmethod
+        def from_pretrained(cls, name):
+            asked.append(name)
+            return cls()
+
+        def to(self, device):
+            return self
+
+        def eval(self):
+            return self
+
+        def __call__(self, images):
+            asked.append((tuple(images.shape), float(images.min()) >= 0, float(images.max()) <= 1))
+            return {"pose_enc": torch.zeros(1, len(images), 9)}
+
+    def extrinsics(coded, size):
+        asked.append((tuple(coded.shape), tuple(size)))
+        return torch.from_numpy(guess(0.0, 0.0))[None], None
+
+    models, utils = types.ModuleType("vggt.models.vggt"), types.ModuleType("vggt.utils.pose_enc")
+    models.VGGT, utils.pose_encoding_to_extri_intri = Network, extrinsics  # type: ignore[attr-defined]
+    for name in ("vggt", "vggt.models", "vggt.utils"):
+        monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+    monkeypatch.setitem(sys.modules, "vggt.models.vggt", models)
+    monkeypatch.setitem(sys.modules, "vggt.utils.pose_enc", utils)
+    feedforward._package.cache_clear()
+    poses = feedforward.BACKENDS["vggt"](clip.left, clip.camera, CONFIG)
+    feedforward._package.cache_clear()
+    assert np.allclose(poses, guess(0.0, 0.0))
+    assert asked == ["facebook/VGGT-1B", ((FRAMES, 3, 322, 518), True, True), ((1, FRAMES, 9), (322, 518))]
