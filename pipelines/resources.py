@@ -40,9 +40,8 @@ def cameras_resources(config: Config) -> Resources:
 
 
 def objects_resources(config: Config) -> Resources:
-    """Models that name and outline objects, what follows points in their masks, and metric depth for one eye."""
-    learned = config.objects.backend != "motion"
-    return _models(config, "objects.backend", *(("objects.points",) if learned else ()), "depth.mono")
+    """Models that name and outline objects, what follows points, and metric depth for one eye."""
+    return _models(config, "objects.backend", "objects.points", "depth.mono")
 
 
 def _models(config: Config, *options: str) -> Resources:

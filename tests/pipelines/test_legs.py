@@ -36,7 +36,7 @@ def test_stages_without_a_model_share_a_worker_and_a_model_has_its_own() -> None
         ({"cameras": {"features": "aliked"}}, {}, 0.0),  # pycolmap runs it on the CPU
         ({"depth": {"mono": "depth_pro"}}, {"cameras": "depth.mono=depth_pro", "objects": "depth.mono=depth_pro"}, 1.0),
         ({"depth": {"mono": "depth_pro", "device": "cpu"}}, dict.fromkeys(("cameras", "objects"), "depth.mono=depth_pro"), 0.0),
-        ({"objects": {"points": "cotracker"}}, {}, 0.0),  # it follows points in a model's masks, and there is none
+        ({"objects": {"points": "cotracker"}}, {"objects": "objects.points=cotracker"}, 0.25),  # it leads all point tracks
         (
             {"objects": {"backend": "onnx", "points": "cotracker", "device": "cuda:1"}},
             {"objects": "objects.backend=onnx, objects.points=cotracker"},
