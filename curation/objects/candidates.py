@@ -11,6 +11,7 @@ from jaxtyping import Bool, Int
 from curation.geometry import transform
 from curation.objects.grouping import Group, Scene, grow_groups
 from curation.objects.measure import Measured
+from curation.objects.parting import parted
 from curation.objects.surface import on_surface_share
 from curation.objects.weigh import Candidate, weigh
 from schemas.camera import Array
@@ -33,7 +34,7 @@ def find_candidates(measured: Measured) -> list[Candidate]:
     moving[pool[(share > _ON_SURFACE) & (tested * (1 - share) < 2.5)]] = False
     pool = pool[(share < 0.99) | (tested < 2)]
     pool = pool[~beside_nearer(measured, pool)]
-    groups = merge_fragments(scene, grow_groups(scene, moving, pool))
+    groups = [part for group in merge_fragments(scene, grow_groups(scene, moving, pool)) for part in parted(scene, group)]
     return _without_shadows(scene, [weigh(measured, g) for g in groups])
 
 
