@@ -226,9 +226,7 @@ def make_plan(job: Job, runner: Runner, *, retry_failed: bool, watch: Watch | No
             payload = {"source": dataclasses.asdict(source), "key": key, "fingerprint": prints[key]}
             tasks.append(_planning_task(job, key, "plan_source", payload, shared))
     _carry_out(job, runner, "source", tasks, prints, watch)
-    from curation.shards.exclusion import match, read_list
-
-    listed = read_list(Path(config.shards.exclude)) if config.shards.exclude else []
+    excluded = _exclusion(config.shards.exclude)
     clips: dict[str, ClipSpec] = {}
     for key, source in keyed.items():
         record = ledger.read("source", key)
@@ -237,7 +235,7 @@ def make_plan(job: Job, runner: Runner, *, retry_failed: bool, watch: Watch | No
         if record.outcome != "ok":
             losses.append(Loss(source.name, record.outcome, record.reason, record.message, record.attempts))
             continue
-        if why := match(source.name, likeness_of(record), listed):
+        if why := excluded(source.name, likeness_of(record)):
             losses.append(Loss(source.name, "rejected", "evaluation_video", f"{why}, so it is kept out (shards.exclude)"))
             continue
         losses += [Loss(name, "rejected", reason, detail) for name, reason, detail in record.stats["refused"]]
@@ -245,6 +243,16 @@ def make_plan(job: Job, runner: Runner, *, retry_failed: bool, watch: Watch | No
             spec = ClipSpec(source, start, end, start_s, end_s, options)
             clips.setdefault(spec.clip_id, spec)
     return Plan(len(sources), [clips[clip_id] for clip_id in sorted(clips)], losses)
+
+
+def _exclusion(listed_in: str) -> Callable[[str, tuple[int, ...]], str]:
+    """Says why a source of this name and look is kept out; "" for one that is not."""
+    if not listed_in:
+        return lambda name, likeness: ""
+    from curation.shards.exclusion import match, read_list
+
+    listed = read_list(Path(listed_in))
+    return lambda name, likeness: match(name, likeness, listed)
 
 
 def likeness_of(record: Record | None) -> tuple[int, ...]:

@@ -426,6 +426,8 @@ class _Run:
 
 def _asker(config: Config) -> Asker | None:
     """What writes texts anew; refused at once where it cannot, and not after hours of measuring."""
+    if config.rewrite.by == "nobody":
+        return None
     from curation.reasoning.endpoint import EndpointMissing
     from pipelines.ray_rewriter import EngineMissing
 
