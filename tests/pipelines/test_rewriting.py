@@ -16,7 +16,7 @@ from curation.reasoning.endpoint import Endpoint, EndpointMissing
 from curation.reasoning.rewrite import Scored, kept, thresholds
 from curation.shards.products import ClipInfo, fact_row
 from curation.shards.writer import table_of, write_table
-from pipelines.ray_rewriter import EngineMissing, ray_asker
+from pipelines.ray_rewriter import EngineMissing, generate, ray_asker
 from pipelines.rewriting import Rewritten, endpoint_asker, rewrite, summary
 from schemas import run_folder as names
 from schemas import tables
@@ -246,3 +246,25 @@ def test_on_a_cluster_the_same_texts_come_from_ray(folders: list[Path], tmp_path
     monkeypatch.delitem(sys.modules, "vllm")
     with pytest.raises(EngineMissing, match="vLLM"):
         ray_asker(settings)
+
+
+def test_the_engine_is_asked_for_in_words_that_ray_knows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray's own configuration takes what we say of the engine; only the engine itself needs vLLM and a GPU."""
+    llm = pytest.importorskip("ray.data.llm", reason="this build of Ray has no ray.data.llm")
+    made: dict[str, Any] = {}
+
+    def build(engine: Any, **functions: Any) -> Any:
+        made["engine"] = engine
+        return lambda rows: types.SimpleNamespace(iter_rows=lambda: map(functions["postprocess"], ({"key": "a"},)))
+
+    real = types.SimpleNamespace(vLLMEngineProcessorConfig=llm.vLLMEngineProcessorConfig, build_processor=build)
+    monkeypatch.setattr("ray.data.from_items", lambda rows: rows)
+    settings = config(by="ray", frames=4, gpus=2, copies=3)
+    request = types.SimpleNamespace(key="a", content=lambda: [{"role": "user", "content": "x"}])
+    assert list(generate(real, "some/model", settings, [request])) == [{"key": "a", "text": "", "tokens_in": 0, "tokens_out": 0}]
+    engine = made["engine"]
+    assert isinstance(engine, llm.vLLMEngineProcessorConfig) and (engine.model_source, engine.concurrency) == ("some/model", 3)
+    assert engine.engine_kwargs["tensor_parallel_size"] == 2 and engine.engine_kwargs["limit_mm_per_prompt"] == {"image": 4}
+    assert engine.prepare_multimodal_stage and "enabled" in str(engine.prepare_multimodal_stage)
+    with pytest.raises(ValueError, match="[Ee]xtra"):
+        llm.vLLMEngineProcessorConfig(model_source="some/model", a_word_it_does_not_know=1)
