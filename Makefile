@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Test files at a time.
+JOBS ?= 2
 EXTRAS := dev,models,onnx,publish,train
 
 .DEFAULT_GOAL := help
@@ -34,10 +36,10 @@ demo: setup
 	$(BIN)/python -m pipelines.demo
 
 test: $(STAMP)-extras
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 test-fast: $(STAMP)-extras
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not slow"
 
 quality: $(STAMP)-extras
 	$(BIN)/ruff check .
