@@ -40,16 +40,15 @@ RAY = Path(importlib.util.find_spec("ray").submodule_search_locations[0])  # typ
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """Two nodes on this machine, for all tests of the module; the runner's own start and stop are skipped."""
+    import ray
+    from ray.cluster_utils import Cluster
+
     changed = {"RAY_AUTH_MODE": "disabled", "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "RAY_DEDUP_LOGS": "0"}
     changed |= {"FAKE_WORKERS": str(tmp_path_factory.mktemp("workers")), "RAY_USAGE_STATS_ENABLED": "0"}
     changed["RAY_worker_niceness"] = "0"  # 15 by default: on a busy machine the nodes then have nearly nothing
-    changed["RAY_raylet_start_wait_time_s"] = "120"
     changed["SCRATCH"] = str(tmp_path_factory.mktemp("scratch_of_the_nodes"))
     before = {name: os.environ.get(name) for name in changed}
     os.environ.update(changed)
-    import ray  # reads some of these when it is imported
-    from ray.cluster_utils import Cluster
-
     store = s3_server()
     store.__enter__()  # the nodes inherit its address and keys
     # Ray takes 14 s to see that a node has gone, this way 5 s. A slow node still has 10 s for each of five answers.
