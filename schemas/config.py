@@ -392,7 +392,7 @@ class RunConfig(Section):
     model_workers: int = Field(default=0, ge=0)
     """Workers with a model, per stage that has one; 0 means as many as the cluster's GPUs hold (one where it needs none)."""
     nodes_timeout_s: float = Field(default=600.0, ge=0)
-    """How long to wait for a Ray cluster to bring a node that is large enough for a clip."""
+    """How long to wait for a Ray cluster to bring a node that is large enough for a clip, at the start and after one has gone."""
     scratch: str = ""
     """Folder of each machine for what is fetched from a store and for half-made work. $VARIABLES are each machine's own;
     empty means below TMPDIR."""
