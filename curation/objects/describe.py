@@ -28,7 +28,8 @@ _CLEAR_SHARE = 0.45  # of an object's pixels that must have its colour, in most 
 _RUNNER_UP = 0.4  # ... while no other colour may have more than this share of that
 _PLAIN = ("black", "grey", "white", "brown")
 _MIN_PIXELS = 60
-_RIVAL_AREA = 0.25  # a patch of the background rivals an object from this share of its area on
+_RIVAL_AREA = 0.06  # a patch of the background rivals an object from this share of its area on: the same thing, farther off
+_LOBE = 0.5  # of a mask's greatest depth: what is narrower parts it into lobes
 _SIZE_RATIO = 1.8  # between the real sizes of two objects that are called large and small
 
 
@@ -106,7 +107,10 @@ def _pointed(look: _Look, colour: str) -> str:
 
 
 def _point(tracks: Sequence[ObjectTrack], track: ObjectTrack, measured: int) -> tuple[float, float] | None:
-    """The innermost place (u, v) of the object's mask, as shares of width and height, clear of all other masks."""
+    """The innermost place (u, v) of the object's mask, as shares of width and height, clear of all other masks.
+
+    Of its largest lobe: a thing beside the object that the mask took along may well be wider than the object is.
+    """
     free = _mask(track, measured)
     for other in tracks:
         if other.object_id != track.object_id and other.masks[measured] is not None:
@@ -114,6 +118,8 @@ def _point(tracks: Sequence[ObjectTrack], track: ObjectTrack, measured: int) -> 
     depth = cv2.distanceTransform(np.pad(free, 1), cv2.DIST_L2, 5)[1:-1, 1:-1]
     if depth.max() < 3:  # a rounded percentage would miss it
         return None
+    _, lobe, stats, _ = cv2.connectedComponentsWithStats((depth >= _LOBE * depth.max()).astype(np.uint8), connectivity=8)
+    depth = np.where(lobe == 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax()), depth, 0)
     row, column = np.unravel_index(int(np.argmax(depth)), depth.shape)
     return (float(column) + 0.5) / depth.shape[1], (float(row) + 0.5) / depth.shape[0]
 

@@ -103,6 +103,8 @@ def test_a_still_patch_of_the_same_colour_takes_the_colour_away() -> None:
     assert elsewhere == ["the red object (on the left of the view at frame 0)"]
     beside = texts(boxes, statics=[(RED, (10, 80, 40, 30))])
     assert beside[0].startswith("the red object (about ") and "% from the left" in beside[0]
+    farther = texts(boxes, statics=[(RED, (150, 70, 14, 10))])  # the same thing, farther off, has a ninth of the area
+    assert farther == elsewhere
     small = texts(boxes, statics=[(RED, (150, 70, 8, 8))])
     assert small == ["the red object"]
 
@@ -130,6 +132,18 @@ def test_pointing_lands_inside_the_mask_at_the_frame_it_names() -> None:
     assert frame == 2  # the first question frame (0, 3, 6, 9) at which it is seen is 6
     mask = coco.decode(tracks[0].masks[6])
     assert mask[int(v / 100 * HEIGHT), int(u / 100 * WIDTH)]
+
+
+def test_pointing_keeps_off_what_the_mask_took_along() -> None:
+    frames, tracks = scene({"obj_1": (BACKGROUND, (60, 10, 18, 100))})  # someone thin ...
+    mask = coco.decode(tracks[0].masks[0])
+    mask[70:95, 35:59] = 1  # ... and something wider beside
+    mask[80:84, 59:60] = 1
+    rle = coco.encode(np.asfortranarray(mask))
+    masks = ({"size": rle["size"], "counts": rle["counts"].decode()}, *tracks[0].masks[1:])
+    text = describe(frames, [dataclasses.replace(tracks[0], masks=masks)])[0].text
+    u, v, frame = (int(word.strip("%)")) for word in text.replace("(", "").split() if word.strip("%)").isdigit())
+    assert frame == 0 and 60 <= u / 100 * WIDTH < 78 and 10 <= v / 100 * HEIGHT < 110
 
 
 def test_an_object_is_pointed_at_beside_those_in_front_of_it() -> None:
