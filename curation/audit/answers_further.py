@@ -25,7 +25,7 @@ PLACE_M, MOVED_M, STILL_M = 0.15, 0.15, 0.225
 CAMERA_STILL_M, CAMERA_STILL_DEG = 0.10, 2.75
 TRAVEL_M, TURN_DEG, SLIGHT_TURN_DEG = 0.30, 8.0, 4.0
 STANDS_M_S, LEAST_RUN_S = 0.08, 0.3
-SPEED_RATIO = 1.25
+SPEED_RATIO, ALIKE = 1.25, 1.125
 
 
 @dataclass(frozen=True)
@@ -91,18 +91,21 @@ def _single(kind: str, truth: Truth, way: Float[Array, "n 3"], i: int, j: int, s
         middle = len(way) // 2
         first, second = _length(way[: middle + 1]), _length(way[middle:])
         ratio = second / max(first, 1e-9)
-        label = "faster" if ratio > SPEED_RATIO else "slower" if ratio < 1 / SPEED_RATIO else "as fast"
-        return FurtherAnswer(label)
+        if 1 / ALIKE < ratio < ALIKE:
+            return FurtherAnswer("as fast")
+        between = (1 + SPEED_RATIO) / 2
+        return FurtherAnswer("faster" if ratio > between else "slower" if ratio < 1 / between else "")
+    step_s = seconds / max(len(way) - 1, 1)
     if kind == "object_motion_pattern":
         return FurtherAnswer(_course(way, seconds)[0])
     if kind == "object_stop_time":
         label, rest = _course(way, seconds)
-        if label in ("keeps moving", "turns back"):
+        if label == "keeps moving":
             return FurtherAnswer("never")
         if rest is None:
             return FurtherAnswer("")
-        gone = np.flatnonzero(np.linalg.norm(way[: rest + 1] - way[rest], axis=1) >= PLACE_M)
-        return FurtherAnswer(_third(int(gone[-1]) + 1, len(way)) if len(gone) else "")
+        fast = np.flatnonzero(np.linalg.norm(np.diff(way[: rest + 1], axis=0), axis=1) > STANDS_M_S * step_s)
+        return FurtherAnswer(_third(int(fast[-1]) + 1, len(way)) if len(fast) else "")
     if kind == "object_trajectory":
         ends = np.linspace(0, len(way) - 1, 4).round().astype(int)
         return FurtherAnswer(" > ".join(_direction(view, way[b] - way[a]) for a, b in itertools.pairwise(ends)))
@@ -143,9 +146,14 @@ def _pair(kind: str, truth: Truth, ways: list[Float[Array, "n 3"]], i: int, seco
         return FurtherAnswer("first" if lengths[0] > lengths[1] else "second", lengths[0] - lengths[1])
     if kind == "object_first_mover":
         left = [np.flatnonzero(np.linalg.norm(way - way[0], axis=1) > PLACE_M) for way in ways]
-        if not (len(left[0]) and len(left[1])):
+        step_m = STANDS_M_S * seconds / max(len(one) - 1, 1)
+        starts = [np.flatnonzero(np.linalg.norm(np.diff(way, axis=0), axis=1) > step_m) for way in ways]
+        if not all(map(len, (*left, *starts))):
             return FurtherAnswer("")
-        return FurtherAnswer("first" if left[0][0] < left[1][0] else "second")
+        orders = {bool(a[0] < b[0]) for a, b in (left, starts)}  # who sets off first also gets away first
+        if len(orders) > 1 or starts[0][0] == starts[1][0]:
+            return FurtherAnswer("")
+        return FurtherAnswer("first" if True in orders else "second")
     if kind == "object_object_closest_time":
         return FurtherAnswer(_third(int(apart.argmin()), len(apart)))
     cosine = float(steps[0] @ steps[1]) / max(float(np.linalg.norm(steps[0]) * np.linalg.norm(steps[1])), 1e-9)

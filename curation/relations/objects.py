@@ -106,6 +106,17 @@ def in_camera_i(
     return Estimate(along.value, math.hypot(along.sigma, math.sqrt(max(turned, 0.0))))
 
 
+def depth_is_distance(path: CameraPath, track: ObjectTrack, i: int, j: int) -> bool:
+    """Whether the object's depth in camera i's view and its distance from that viewpoint change in the same sense.
+
+    What crosses in front of the camera may lose depth and yet get farther away; "closer" then means two things.
+    """
+    path = metric(path)
+    center, forward = path.centers_m[i], path.world_from_camera[i, :3, 2]
+    start, end = track.centroid_m[i] - center, track.centroid_m[j] - center
+    return bool(float(forward @ (end - start)) * (np.linalg.norm(end) - np.linalg.norm(start)) > 0)
+
+
 def object_answers(
     path: CameraPath, track: ObjectTrack, i: int, j: int, config: RelationsConfig, *, scale_rel: float
 ) -> dict[str, Answer]:
@@ -137,7 +148,10 @@ def object_answers(
     for kind, axis, (negative, positive) in axes:
         shift = in_camera_i(path, track, i, j, axis, config, scale_rel=scale_rel)
         label = positive if shift.value >= 0 else negative
-        out[kind] = _answer(shift, label, (abs(shift.value) - config.min_object_motion_m) / _least(shift), veto_motion)
+        veto = veto_motion
+        if axis == 2 and not veto and not depth_is_distance(path, track, i, j):
+            veto = {"veto": "distance_disagrees"}
+        out[kind] = _answer(shift, label, (abs(shift.value) - config.min_object_motion_m) / _least(shift), veto)
     return out
 
 

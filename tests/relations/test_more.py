@@ -325,3 +325,70 @@ def test_what_may_be_two_parts_of_one_body_is_never_a_pair(start, end, one_body)
     together = {fact.kind for fact in facts if fact.other_object_id}
     assert (not together) == one_body
     assert one_body or {"object_object_distance_change", "moving_count"} <= together
+
+
+def timed(metres: np.ndarray, name: str = "obj_1", across: np.ndarray | None = None) -> ObjectTrack:
+    """An object at (metres, 0, 5), as a function of the frames' times; it "moves" where it is faster than 0.08 m/s."""
+    centroids = np.stack([metres, 0 * metres, 5 + (0 * metres if across is None else across)], 1)
+    made = track(centroids, name=name, sigma_m=0.005, size_m=0.3)
+    fast = np.linalg.norm(np.gradient(centroids, TIMES_S, axis=0), axis=1) > 0.08
+    return dataclasses.replace(made, moving=fast)
+
+
+T = TIMES_S
+
+
+def test_of_two_that_are_under_way_already_the_faster_is_no_first_mover() -> None:
+    fast, slow = timed(1.0 * T), timed(0.3 * T, "obj_2")
+    answer = first_mover(scene(), fast, slow, 0, LAST)
+    assert answer is None or not said(answer)[1]
+    crawls, rushes = timed(0.12 * T), timed(np.where(T > 0.5, 2.0 * (T - 0.5), 0.0), "obj_2")
+    answer = first_mover(scene(), crawls, rushes, 0, LAST)  # the one that crawls set off first, and gets away second
+    assert answer is None or answer[1] == "first" or not said(answer)[1]
+
+
+def test_a_stop_is_told_only_where_it_also_ends_to_move() -> None:
+    end = float(T[-1])
+    third = end / 3
+    start = np.minimum(T, third + 0.4)  # it brakes gently until 0.4 s after the first third
+    braking = timed(0.25 * ((third + 0.4) ** 2 - (third + 0.4 - start) ** 2))
+    found = stop_time(scene(), braking, 0, LAST)
+    assert found is None or found[1] == "middle third" or not said(found)[1]
+
+
+def test_what_turns_back_has_no_other_course_and_no_certain_never() -> None:
+    end = float(T[-1])
+    there_and_back = np.interp(T, [0, 0.3 * end, 0.6 * end, 0.85 * end, end], [0, 0, 2.0, 0.8, 0.8])
+    assert course(scene(), timed(there_and_back), 0, LAST) is None
+    pausing = np.interp(T, [0, 0.45 * end, 0.55 * end, end], [0, 2, 2, 0])
+    assert stop_time(scene(), timed(pausing), 0, LAST) is None
+
+
+@pytest.mark.parametrize("later, safe", [(1.0, True), (1.05, True), (1.18, False), (1.5, True)])
+def test_between_as_fast_and_faster_lies_what_nobody_asks(later: float, safe: bool) -> None:
+    half = float(T[-1]) / 2
+    answer = speed_change(scene(), timed(np.where(half > T, T, half + later * (T - half))), 0, LAST)
+    assert answer is not None and said(answer)[1] == safe
+    assert not safe or answer[1] == ("as fast" if later < 1.1 else "faster")
+
+
+def test_depth_that_runs_against_distance_is_not_asked_about() -> None:
+    crossing = timed(2.6 * T / T[-1], across=-0.3 * T / T[-1])  # nearer in depth, farther from the camera
+    facts = clip_facts("0123456789abcdef", QUESTION, TIMES_S, scene().path, [crossing], CONFIG, seed=0)
+    depth = [
+        f for f in facts if f.kind == "object_camera_longitudinal" or (f.kind == "object_direction" and f.label == "towards")
+    ]
+    assert depth and not [f for f in depth if f.margin >= f.threshold]
+
+
+def test_there_and_back_is_neither_still_nor_sideways() -> None:
+    swing = scene(turns_deg=np.outer(np.sin(np.pi * S), [0, 30, 0]))
+    assert not said(rotation(swing, 0, LAST))[1]
+    loop = scene(places=np.stack([S, 0 * S, 3 * np.sin(np.pi * S)], 1))
+    assert not said(move(loop, 0, LAST))[1]
+
+
+def test_a_curved_way_has_no_sides_and_no_heading() -> None:
+    bend = going((0.0, 0, 5), (5, 0, 5), (5, 0, 10))
+    beside = going((2.5, 0, 14), (2.6, 0, 15), name="obj_2")
+    assert pair_side(scene(), bend, beside, 0, LAST) is None and heading(scene(), bend, beside, 0, LAST) is None

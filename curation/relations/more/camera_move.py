@@ -6,8 +6,8 @@ Over all question frames k from i to j, v_k = R_i^T (C_k - C_i) and w_k = log(R_
 * dolly (in, out), truck (left, right), pedestal (up, down): it goes ``move_m`` or more along Z, X or Y, and keeps its
   direction (``turning_deg``);
 * arc (left, right): it goes sideways to that side and turns to the other, as one does around a subject.
-It must go one way: a step back by more than a fifth of the whole is no such move. Terms: Katz, "Film Directing: Shot by
-Shot".
+It must go one way: a step back by more than a fifth of the whole, or aside by more than a third, is no such move. Terms:
+Katz, "Film Directing: Shot by Shot".
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ MOVES = {
     (2, -1): "dolly out",
 }
 TURNS = {(1, 1): "pan right", (1, -1): "pan left", (0, 1): "tilt up", (0, -1): "tilt down"}
-_BACK = 0.2
+_BACK, _ASIDE = 0.2, 0.33
 
 
 def move(scene: Scene, a: int, b: int) -> Answer:
@@ -69,10 +69,12 @@ def move(scene: Scene, a: int, b: int) -> Answer:
 
 
 def _one_way(course: Float[Array, "n 3"]) -> bool:
-    """Whether progress along the whole never falls back by more than a fifth of it."""
+    """Whether progress along the whole never falls back by more than a fifth of it, nor leaves its line by more than a third."""
     length = float(np.linalg.norm(course[-1]))
-    along = course @ course[-1] / max(length, 1e-9)
-    return bool((np.maximum.accumulate(along) - along).max() <= _BACK * length)
+    ahead = course[-1] / max(length, 1e-9)
+    along = course @ ahead
+    aside = np.linalg.norm(course - along[:, None] * ahead, axis=1)
+    return bool((np.maximum.accumulate(along) - along).max() <= _BACK * length and aside.max() <= _ASIDE * length)
 
 
 def _place_sigma(scene: Scene, a: int, k: int) -> float:

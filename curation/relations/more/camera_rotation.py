@@ -2,8 +2,8 @@
 
 w = log(R_i^T R_j), a rotation vector in the axes of camera i (OpenCV: +X right, +Y down, +Z forward), degrees. About +Y the
 view turns right, about +X up, about +Z the camera rolls clockwise as seen from behind it. The label is the largest component
-(Euler's theorem: one turn about one axis); below ``still_turn_deg`` it is "not turning", and up to ``turning_deg`` nothing is
-asked.
+(Euler's theorem: one turn about one axis); below ``still_turn_deg``, at every question frame between, it is "not turning", and up
+to ``turning_deg`` nothing is asked.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ def rotation(scene: Scene, a: int, b: int) -> Answer:
     along = turn / angle if angle > 0 else np.array([0.0, 1.0, 0.0])
     sigma = max(turn_sigma_deg(scene, a, b, u, angle) for u in (along, *np.eye(3)))
     details = {"turn_deg": [round(float(x), 6) for x in turn]}
-    still, turning = sigmas(config.still_turn_deg - angle, sigma), sigmas(angle - config.turning_deg, sigma)
+    widest = max(float(np.linalg.norm(turn_deg(scene, a, k))) for k in scene.between(a, b))  # there and back is a turn
+    still, turning = sigmas(config.still_turn_deg - widest, sigma), sigmas(angle - config.turning_deg, sigma)
     if still >= turning:
         return angle, "not turning", sigma, still, details
     axis, sign, margin = dominant(turn, config.direction_band_deg, lambda u: turn_sigma_deg(scene, a, b, u, angle))

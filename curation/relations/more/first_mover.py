@@ -1,8 +1,9 @@
 """Which of two objects leaves its place first, from frame i to frame j.
 
 t(A) = the first time at which |centroid(A_t) - centroid(A_i)| passes ``place_m``. A is first where there is a question frame
-at which A has certainly passed it and B, at that frame and all before, certainly has not: the margin is the best such
-frame's. The value is t(A) - t(B), seconds (negative where A is first), where both leave; no value where B stays.
+at which A has certainly passed it and B, at that frame and all before, certainly has not and was found standing: of two that
+are under way from the start the faster one is no first. The margin is the best such frame's. The value is t(A) - t(B), seconds
+(negative where A is first), where both leave; no value where B stays.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ def first_mover(scene: Scene, track: ObjectTrack, other: ObjectTrack, a: int, b:
     away = [[went(scene, one, a, k) for k in frames[1:]] for one in (track, other)]
     gone = np.array([[sigmas(e.value - place, e.sigma) for e in course] for course in away])
     still = np.minimum.accumulate(-gone, axis=1)
-    first, second = float(np.minimum(gone[0], still[1]).max()), float(np.minimum(gone[1], still[0]).max())
+    stands = np.array([[not one.moving[a : k + 1].any() for k in frames[1:]] for one in (track, other)])
+    first, second = (float(np.where(stands[1 - n], np.minimum(gone[n], still[1 - n]), NEVER).max()) for n in (0, 1))
     left = [next((k for k, e in zip(frames[1:], course, strict=True) if e.value > place), None) for course in away]
     if None in left or min(moves(scene, one, a, b) for one in (track, other)) <= NEVER:
         return None

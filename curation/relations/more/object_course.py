@@ -4,7 +4,7 @@ The runs of ``track.moving`` (those shorter than ``least_run_s`` count with thei
 places decide. Standing: it stays within ``place_m`` of where the standing began. Moving: it ends a run elsewhere than it
 began it. Turning back: it gets away by ``move_m``, then back by as much, in the opposite direction. It keeps moving where
 every part of the time (``least_run_s`` or more) takes it on along the whole way. Its stop: the first time after which it stays
-within ``place_m`` of its resting place.
+within ``place_m`` of its resting place; asked about only where that and the end of its moving lie in the same third.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from curation.relations.kinds import THIRDS
 from curation.relations.more.scene import NEVER, Scene, excursion, moves, seen, sigmas, toward, went
 from schemas.track import ObjectTrack
 
+_FLAG_S = 0.25  # ``track.moving`` at a frame speaks of the half second about it
 _COURSES = {
     (False,): "stays still",
     (False, True): "starts moving",
@@ -39,7 +40,7 @@ def course(scene: Scene, track: ObjectTrack, a: int, b: int) -> Answer | None:
             return None, "turns back", None, back, {}
         return None, "keeps moving", None, _keeps_moving(scene, track, a, b), {}
     label = _COURSES.get(tuple(moving for moving, *_ in runs), "")
-    if not label or (label == "stops and goes on" and _turns_back(scene, track, a, b) > 0):
+    if not label or (label != "stays still" and _turns_back(scene, track, a, b) > 0):
         return None  # of two true answers neither can be asked for
     margins = [(moves if moving else _stands)(scene, track, start, end) for moving, start, end in runs]
     return None, label, None, min(margins), {"runs_s": [[round(float(scene.times_s[k]), 6) for k in run[1:]] for run in runs]}
@@ -56,12 +57,11 @@ def stop_time(scene: Scene, track: ObjectTrack, a: int, b: int) -> Answer | None
     found = course_once(scene, track, a, b)
     if found is None:
         return None
-    if found[1] in ("keeps moving", "turns back"):
+    if found[1] == "keeps moving":  # what turns back may pause there
         return None, "never", None, found[3], {}
     if found[1] not in ("comes to a stop", "stops and goes on"):
         return None
-    stand = _runs(scene, track, a, b)[1]  # type: ignore[index]
-    rest = stand[2]
+    _, slows, rest = _runs(scene, track, a, b)[1]  # type: ignore[index]
     frames = scene.between(a, rest)
     away = {k: went(scene, track, rest, k) for k in frames[:-1]}
     place = scene.config.place_m
@@ -72,6 +72,8 @@ def stop_time(scene: Scene, track: ObjectTrack, a: int, b: int) -> Answer | None
     seconds = scene.seconds(a, b)
     third = min(int(3 * scene.seconds(a, stop) / seconds), 2)
     low, high = (scene.times_s[a] + seconds * n / 3 for n in (third, third + 1))
+    if not low <= scene.times_s[slows] - _FLAG_S <= scene.times_s[slows] < high:
+        return None  # near its resting place, and yet under way
     before = [k for k in away if scene.times_s[k] >= low]  # at some frame of this third it must still be under way
     after = [k for k in away if scene.times_s[k] > high]
     under_way = max((sigmas(away[k].value - place, away[k].sigma) for k in before), default=NEVER)

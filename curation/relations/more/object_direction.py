@@ -18,7 +18,8 @@ from curation.relations.closed_form import in_camera_axes
 from curation.relations.doubt import axes_variance
 from curation.relations.kinds import STEP
 from curation.relations.more.axes import dominant
-from curation.relations.more.scene import Scene, moves, seen, stays, toward, went
+from curation.relations.more.scene import NEVER, Scene, moves, seen, stays, toward, went
+from curation.relations.objects import depth_is_distance
 from schemas.camera import Array
 from schemas.track import ObjectTrack
 
@@ -44,6 +45,8 @@ def direction(scene: Scene, track: ObjectTrack, a: int, b: int, view: int | None
         return math.hypot(toward(scene, track, a, b, u_world).sigma, math.sqrt(max(turned, 0.0)))
 
     axis, sign, margin = dominant(vector, scene.config.direction_band_deg, sigma_along)
+    if axis == 2 and not depth_is_distance(scene.path, track, a, b):
+        margin = NEVER  # "towards the camera" would be said of what gets farther from it
     return float(vector[axis]), WAYS[axis, sign], sigma_along(np.eye(3)[axis]), min(margin, moves(scene, track, a, b)), details
 
 

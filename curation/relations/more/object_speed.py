@@ -2,7 +2,8 @@
 
 Speed = distance travelled / (t_j - t_i), metres per second in the scene. The distance travelled is taken as the straight one,
 and only asked about where the way hardly winds (the way over four parts exceeds it by less than ``max_winding`` of it); what
-it does exceed it by counts as doubt. Changes and comparisons hold where one speed exceeds the other by ``speed_ratio``.
+it does exceed it by counts as doubt. Changes and comparisons hold where one speed exceeds the other by ``speed_ratio``; "as
+fast" where neither exceeds the other by a tenth, and nothing between.
 """
 
 from __future__ import annotations
@@ -12,16 +13,17 @@ from typing import Any
 
 from curation.relations.camera import Answer
 from curation.relations.doubt import Estimate
-from curation.relations.more.scene import NEVER, Scene, moves, seen, sigmas, stays, went, winding
+from curation.relations.more.scene import NEVER, Scene, moves, seen, sigmas, stays, straight, went, winding
 from schemas.track import ObjectTrack
+
+_ALIKE = 1.1
 
 
 def mean_speed(scene: Scene, track: ObjectTrack, a: int, b: int) -> Estimate | None:
     """Average speed from a to b, m/s; None where the way winds or was not seen."""
-    excess = winding(scene, track, a, b)
-    distance = went(scene, track, a, b)
-    if excess is None or excess > scene.config.max_winding * distance.value + distance.sigma:
+    if not straight(scene, track, a, b):
         return None
+    distance, excess = went(scene, track, a, b), winding(scene, track, a, b) or 0.0
     seconds = scene.seconds(a, b)
     return Estimate(distance.value / seconds, math.hypot(distance.sigma, excess / 2) / seconds)
 
@@ -42,8 +44,10 @@ def speed_change(scene: Scene, track: ObjectTrack, a: int, b: int) -> Answer | N
         return None
     details: dict[str, Any] = {"speeds_m_s": [round(e.value, 6) for e in (first, second)]}
     details["middle_s"] = round(float(scene.times_s[ends[1]]), 6)
-    up, down = _exceeds(second, first, scene), _exceeds(first, second, scene)
-    label, margin = max((("faster", up), ("slower", down), ("as fast", -max(up, down))), key=lambda item: item[1])
+    ratio = scene.config.speed_ratio
+    up, down = _exceeds(second, first, ratio), _exceeds(first, second, ratio)
+    alike = -max(_exceeds(second, first, _ALIKE), _exceeds(first, second, _ALIKE))
+    label, margin = max((("faster", up), ("slower", down), ("as fast", alike)), key=lambda item: item[1])
     if label == "as fast" and min(stays(scene, track, *ends[n : n + 2]) for n in (0, 1)) > 0:
         return None
     return second.value - first.value, label, math.hypot(first.sigma, second.sigma), margin, details
@@ -55,13 +59,13 @@ def speed_comparison(scene: Scene, track: ObjectTrack, other: ObjectTrack, a: in
     if one is None or two is None or max(moves(scene, track, a, b), moves(scene, other, a, b)) <= NEVER:
         return None
     details = {"speeds_m_s": [round(e.value, 6) for e in (one, two)]}
-    first, second = _exceeds(one, two, scene), _exceeds(two, one, scene)
+    ratio = scene.config.speed_ratio
+    first, second = _exceeds(one, two, ratio), _exceeds(two, one, ratio)
     # a thing that winds or stands is slow in this sense and fast in another: the faster one at least must go somewhere
     margin = min(max(first, second), moves(scene, track if first >= second else other, a, b))
     label = "first" if first >= second else "second"
     return one.value - two.value, label, math.hypot(one.sigma, two.sigma), margin, details
 
 
-def _exceeds(fast: Estimate, slow: Estimate, scene: Scene) -> float:
-    ratio = scene.config.speed_ratio
+def _exceeds(fast: Estimate, slow: Estimate, ratio: float) -> float:
     return sigmas(fast.value - ratio * slow.value, math.hypot(fast.sigma, ratio * slow.sigma))

@@ -3,7 +3,7 @@
 * For the viewer at camera i: the dominant axis of R_i^T (centroid(B_j) - centroid(A_j)): right / left, below / above, and in
   depth behind (farther from the viewer) / in front.
 * For one who stands at A_j and looks the way A went from i to j, with the first camera's Y axis for down: ahead / behind,
-  right / left. A must have gone ``move_m`` or more.
+  right / left. A must have gone ``move_m`` or more, and straight.
 The unseen middles of both objects count in full against the answer.
 """
 
@@ -18,7 +18,7 @@ from curation.relations.camera import Answer
 from curation.relations.closed_form import in_camera_axes
 from curation.relations.doubt import axes_variance
 from curation.relations.more.axes import dominant
-from curation.relations.more.scene import NEVER, Scene, apart_along, moves, reach_m, sigmas, toward, went
+from curation.relations.more.scene import NEVER, Scene, apart_along, moves, reach_m, sigmas, straight, toward, went
 from schemas.camera import Array
 from schemas.track import ObjectTrack
 
@@ -50,7 +50,7 @@ def pair_side(scene: Scene, track: ObjectTrack, other: ObjectTrack, a: int, b: i
     """Where ``other`` is at b for one at ``track`` who looks the way it went; the value is the distance along that axis."""
     way = track.centroid_m[b] - track.centroid_m[a]
     distance = went(scene, track, a, b)
-    if distance.value < scene.config.move_m or moves(scene, track, a, b) <= NEVER:
+    if distance.value < scene.config.move_m or moves(scene, track, a, b) <= NEVER or not straight(scene, track, a, b):
         return None
     ahead = way / distance.value
     right = np.cross(DOWN, ahead)

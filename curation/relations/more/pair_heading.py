@@ -2,8 +2,8 @@
 
 The angle between centroid(A_j) - centroid(A_i) and centroid(B_j) - centroid(B_i), world frame, degrees: up to 45 the same
 way, from 135 on opposite ways, between 60 and 120 crosswise; a band of ``direction_band_deg`` about 45 and 135 is not asked
-about. Both must have gone ``move_m`` or more. The doubt of a heading is the sideways doubt of the displacement over its
-length.
+about. Both must have gone ``move_m`` or more, and straight. The doubt of a heading is the sideways doubt of the displacement
+over its length.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 from curation.relations.camera import Answer
 from curation.relations.doubt import Estimate
-from curation.relations.more.scene import NEVER, Scene, moves, sigmas, toward, went
+from curation.relations.more.scene import Scene, moves, sigmas, straight, toward, went
 from schemas.track import ObjectTrack
 
 SAME_DEG, OPPOSITE_DEG = 45.0, 135.0
@@ -41,7 +41,7 @@ def heading_angle_deg(scene: Scene, track: ObjectTrack, other: ObjectTrack, a: i
     for one in (track, other):
         distance = went(scene, one, a, b)
         far = sigmas(distance.value - scene.config.move_m, distance.sigma)
-        if min(far, moves(scene, one, a, b)) < scene.config.k_sigma or moves(scene, one, a, b) <= NEVER:
+        if min(far, moves(scene, one, a, b)) < scene.config.k_sigma or not straight(scene, one, a, b):
             return None
         unit = (one.centroid_m[b] - one.centroid_m[a]) / distance.value
         across = np.cross(unit, np.eye(3)[int(np.argmin(np.abs(unit)))])

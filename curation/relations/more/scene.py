@@ -142,6 +142,13 @@ def winding(scene: Scene, track: ObjectTrack, a: int, b: int) -> float | None:
     return max(way - float(np.linalg.norm(places[-1] - places[0])), 0.0)
 
 
+def straight(scene: Scene, track: ObjectTrack, a: int, b: int) -> bool:
+    """Whether its way from a to b hardly winds, so that one heading holds for all of it."""
+    excess = winding(scene, track, a, b)
+    distance = went(scene, track, a, b)
+    return excess is not None and excess <= scene.config.max_winding * distance.value + distance.sigma
+
+
 def reach_m(track: ObjectTrack, k: int) -> float:
     """How far the middle of the whole object may lie from the middle of what was measured: the unseen back."""
     points = track.points_m[k]
