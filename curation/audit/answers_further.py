@@ -88,8 +88,8 @@ def _single(kind: str, truth: Truth, way: Float[Array, "n 3"], i: int, j: int, s
     if kind == "object_speed":
         return FurtherAnswer("", _length(way) / seconds)
     if kind == "object_speed_change":
-        middle = len(way) // 2
-        first, second = _length(way[: middle + 1]), _length(way[middle:])
+        middle = (len(way) - 1) // 2  # an odd number of steps has halves of unequal length
+        first, second = _length(way[: middle + 1]) / max(middle, 1), _length(way[middle:]) / max(len(way) - 1 - middle, 1)
         ratio = second / max(first, 1e-9)
         if 1 / ALIKE < ratio < ALIKE:
             return FurtherAnswer("as fast")
