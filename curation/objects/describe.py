@@ -28,8 +28,8 @@ _CLEAR_SHARE = 0.45  # of an object's pixels that must have its colour, in most 
 _RUNNER_UP = 0.4  # ... while no other colour may have more than this share of that
 _PLAIN = ("black", "grey", "white", "brown")
 _MIN_PIXELS = 60
-_RIVAL_AREA = 0.06  # a patch of the background rivals an object from this share of its area on: the same thing, farther off
-_LOBE = 0.5  # of a mask's greatest depth: what is narrower parts it into lobes
+_RIVAL_AREA = 0.03  # a patch of the background rivals an object from this share of its area on: the same thing, farther off
+_USUAL_SHARE = 0.08  # of an object's pixels, in the median look, from which a colour is one of its own
 _SIZE_RATIO = 1.8  # between the real sizes of two objects that are called large and small
 
 
@@ -44,6 +44,7 @@ class _Look:
         across: horizontal middle of its mask there, as a share of the width.
         point: (u, v) inside its mask there, as shares of width and height; None where others cover it.
         size_m: diagonal of its points' middle 80 %, NaN where unknown.
+        area_px: of its mask at the frame to point at it.
     """
 
     object_id: str
@@ -53,6 +54,7 @@ class _Look:
     across: float
     point: tuple[float, float] | None
     size_m: float
+    area_px: int
     looks: tuple[int, ...]
 
 
@@ -87,7 +89,7 @@ def _words(
     if not rivals.spans and not rivals.elsewhere:
         if not namesakes:
             return f"the {name} object"
-        size = _size_word(look, namesakes)
+        size = _size_word(tracks, look, namesakes)
         if size and all(other.colour == look.colour for other in namesakes):
             return f"the {size} {name} object"
     side = _side(look.across)
@@ -106,22 +108,33 @@ def _pointed(look: _Look, colour: str) -> str:
     return f"the {colour}object (about {place} at frame {look.frame})"
 
 
-def _point(tracks: Sequence[ObjectTrack], track: ObjectTrack, measured: int) -> tuple[float, float] | None:
+def _point(
+    frames: ClipFrames, tracks: Sequence[ObjectTrack], track: ObjectTrack, measured: int, looks: Sequence[int]
+) -> tuple[float, float] | None:
     """The innermost place (u, v) of the object's mask, as shares of width and height, clear of all other masks.
 
-    Of its largest lobe: a thing beside the object that the mask took along may well be wider than the object is.
+    Only where it has a colour that the object shows for most of the clip: what a mask took along beside it is seen there for a
+    while, and may well be wider than the object is.
     """
     free = _mask(track, measured)
     for other in tracks:
         if other.object_id != track.object_id and other.masks[measured] is not None:
             free = free & (1 - cv2.dilate(_mask(other, measured), np.ones((5, 5), np.uint8)))
-    depth = cv2.distanceTransform(np.pad(free, 1), cv2.DIST_L2, 5)[1:-1, 1:-1]
-    if depth.max() < 3:  # a rounded percentage would miss it
-        return None
-    _, lobe, stats, _ = cv2.connectedComponentsWithStats((depth >= _LOBE * depth.max()).astype(np.uint8), connectivity=8)
-    depth = np.where(lobe == 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax()), depth, 0)
-    row, column = np.unravel_index(int(np.argmax(depth)), depth.shape)
-    return (float(column) + 0.5) / depth.shape[1], (float(row) + 0.5) / depth.shape[0]
+    shares = []
+    for q in looks:
+        names = colour_names(frames.left[int(frames.question[q])][_mask(track, int(frames.question[q])).astype(bool)][None])
+        shares.append(np.bincount(names.ravel(), minlength=UNCLEAR + 1) / names.size)
+    usual = np.median(shares, axis=0) >= _USUAL_SHARE
+    own = free & usual[colour_names(frames.left[measured])].astype(np.uint8)
+    closed = cv2.morphologyEx(
+        own.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8)
+    )  # single pixels of another colour are noise
+    for part in (closed & free, free):
+        depth = cv2.distanceTransform(np.pad(part, 1), cv2.DIST_L2, 5)[1:-1, 1:-1]
+        if depth.max() >= 3:  # a rounded percentage would miss less
+            row, column = np.unravel_index(int(np.argmax(depth)), depth.shape)
+            return (float(column) + 0.5) / depth.shape[1], (float(row) + 0.5) / depth.shape[0]
+    return None
 
 
 def _look(frames: ClipFrames, tracks: Sequence[ObjectTrack], track: ObjectTrack) -> _Look | None:
@@ -143,8 +156,9 @@ def _look(frames: ClipFrames, tracks: Sequence[ObjectTrack], track: ObjectTrack)
         frame,
         measured,
         _centre(track, measured, frames.camera.width),
-        _point(tracks, track, measured),
+        _point(frames, tracks, track, measured, looks),
         _size(track, measured),
+        areas[frame],
         tuple(looks),
     )
 
@@ -254,14 +268,21 @@ def _same_place(tracks: Sequence[ObjectTrack], namesakes: Sequence[_Look], look:
     return False
 
 
-def _size_word(look: _Look, namesakes: Sequence[_Look]) -> str:
-    """``large`` or ``small`` if the object differs from all its namesakes in real size, clearly and in one direction."""
+def _size_word(tracks: Sequence[ObjectTrack], look: _Look, namesakes: Sequence[_Look]) -> str:
+    """``large`` or ``small`` if the object differs from all its namesakes in real size, clearly and in one direction.
+
+    Its outline must differ from theirs in the same direction, at the frame that shows it and at theirs: who looks at the
+    picture goes by what looks large.
+    """
     sizes = [other.size_m for other in namesakes]
     if not np.isfinite([look.size_m, *sizes]).all():
         return ""
-    if look.size_m > _SIZE_RATIO * max(sizes):
+    by_id = {track.object_id: track for track in tracks}
+    there = (_area(by_id[other.object_id], look.measured) for other in namesakes)
+    areas = [other.area_px for other in namesakes] + [area for area in there if area]
+    if look.size_m > _SIZE_RATIO * max(sizes) and look.area_px > max(areas):
         return "large"
-    return "small" if look.size_m * _SIZE_RATIO < min(sizes) else ""
+    return "small" if look.size_m * _SIZE_RATIO < min(sizes) and look.area_px < min(areas) else ""
 
 
 def _size(track: ObjectTrack, measured: int) -> float:

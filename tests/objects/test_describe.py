@@ -97,6 +97,15 @@ def test_two_of_one_colour_are_told_apart_by_real_size() -> None:
     assert found == ["the large red object", "the small red object"]
 
 
+def test_what_is_large_but_looks_small_is_not_told_by_its_size() -> None:
+    """The larger thing is far off: whoever looks at the picture would take the other for the large one."""
+    frames, tracks = scene({"obj_1": (RED, (60, 10, 70, 60)), "obj_2": (RED, (75, 85, 22, 22))})
+    points = [tracks[1].points_m, tracks[0].points_m]
+    swapped = [dataclasses.replace(track, points_m=p) for track, p in zip(tracks, points, strict=True)]
+    assert [d.text for d in describe(frames, tracks)] == ["the large red object", "the small red object"]
+    assert not [d.text for d in describe(frames, swapped) if "large" in d.text or "small" in d.text]
+
+
 def test_a_still_patch_of_the_same_colour_takes_the_colour_away() -> None:
     boxes = {"obj_1": (RED, (10, 20, 40, 30))}
     elsewhere = texts(boxes, statics=[(RED, (150, 70, 40, 30))])
@@ -105,7 +114,7 @@ def test_a_still_patch_of_the_same_colour_takes_the_colour_away() -> None:
     assert beside[0].startswith("the red object (about ") and "% from the left" in beside[0]
     farther = texts(boxes, statics=[(RED, (150, 70, 14, 10))])  # the same thing, farther off, has a ninth of the area
     assert farther == elsewhere
-    small = texts(boxes, statics=[(RED, (150, 70, 8, 8))])
+    small = texts(boxes, statics=[(RED, (150, 70, 6, 6))])
     assert small == ["the red object"]
 
 
@@ -137,8 +146,8 @@ def test_pointing_lands_inside_the_mask_at_the_frame_it_names() -> None:
 def test_pointing_keeps_off_what_the_mask_took_along() -> None:
     frames, tracks = scene({"obj_1": (BACKGROUND, (60, 10, 18, 100))})  # someone thin ...
     mask = coco.decode(tracks[0].masks[0])
-    mask[70:95, 35:59] = 1  # ... and something wider beside
-    mask[80:84, 59:60] = 1
+    mask[70:95, 35:60] = 1  # ... and something wider beside
+    frames.left[0, 70:95, 35:60] = GREEN
     rle = coco.encode(np.asfortranarray(mask))
     masks = ({"size": rle["size"], "counts": rle["counts"].decode()}, *tracks[0].masks[1:])
     text = describe(frames, [dataclasses.replace(tracks[0], masks=masks)])[0].text
