@@ -11,6 +11,8 @@ from schemas.track import Fact
 _SIDES = ("on the left", "left of the middle", "in the middle", "right of the middle", "on the right")
 _STILL_M = 0.05
 _TURN_DEG = 6.0
+_SLANT = 0.8  # of the main component, from which on a second one makes a motion slanted ...
+_ASKEW = 0.3  # ... and from which on the picture no longer spreads from, or draws together to, its middle
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,7 @@ class Evidence:
 
     Attributes:
         camera: main direction of the camera's motion in the earlier view, "none" where it kept its place,
-            "unclear" where it went along a slant, "" where it is not known.
+            "unclear" where it went along a slant, "" where it is not known or a turn hides how it shows.
         turn: way the camera turned, "" where it hardly did.
         place, place_j: where the object is in the picture in both frames.
         size: share of the picture's height that it takes at the start.
@@ -45,7 +47,7 @@ def evidence(fact: Fact, clip: dict[str, Any]) -> Evidence:
     """Evidence of a fact, as far as its details tell; object words only where the fact is about one."""
     details = fact.details
     known = "camera_shift" in details and "camera_moved_m" in details
-    camera = _camera_motion(details["camera_shift"], details["camera_moved_m"]) if known else ""
+    camera = _camera_motion(details["camera_shift"], details["camera_moved_m"], details.get("turn_deg", [0.0])) if known else ""
     turn = _turn(details["turn_deg"]) if "turn_deg" in details else ""
     if "boxes_px" not in details:
         return Evidence(camera, turn)
@@ -68,16 +70,22 @@ def evidence(fact: Fact, clip: dict[str, Any]) -> Evidence:
     )
 
 
-def _camera_motion(shift: list[float], moved: list[float]) -> str:
-    """Main direction; a second component that is nearly as large makes it a slant."""
+def _camera_motion(shift: list[float], moved: list[float], turn_deg: list[float]) -> str:
+    """Main direction; a second component that is nearly as large makes it a slant.
+
+    Forward and backward show in a picture that spreads from its middle: only where little else moves or turns it.
+    """
     length, sigma = moved
     if length < 3 * sigma:
         return "none" if length < _STILL_M else ""  # uncertain is not still
     if length < _STILL_M:
         return "none"
     order = sorted(range(3), key=lambda axis: -abs(shift[axis]))
-    if abs(shift[order[1]]) > 0.8 * abs(shift[order[0]]):
+    along = order[0] == 2
+    if abs(shift[order[1]]) > (_ASKEW if along else _SLANT) * abs(shift[order[0]]):
         return "unclear"
+    if along and math.hypot(*turn_deg) > _TURN_DEG:
+        return ""
     names = (("right", "left"), ("down", "up"), ("forward", "backward"))
     return names[order[0]][shift[order[0]] < 0]
 

@@ -18,7 +18,14 @@ from schemas.track import Fact
 FILES = tuple(Path(__file__).with_name(name) for name in ("steps.yaml", "kinds.yaml"))
 Register = Literal["qualitative", "quantitative"]
 VOICES = ("i", "plain", "terse")
-_WAYS = {"right": "to the right", "left": "to the left", "up": "upwards", "down": "downwards", "towards": "towards the viewer"}
+_WAYS = {
+    "right": "to the right",
+    "left": "to the left",
+    "up": "upwards",
+    "down": "downwards",
+    "away": "deeper into the view",
+    "towards": "nearer in depth",
+}
 
 
 @dataclass(frozen=True)
@@ -141,16 +148,17 @@ def _about(fact: Fact, seen: Evidence) -> str:
 
 def _progression(fact: Fact, seen: Evidence, said: Expander, draw: Callable[[], float]) -> list[Said]:
     about_camera, about_object = [], []
-    if seen.camera:
+    # "camera still" and "camera moves" are facts of every moment between, the evidence is one of the two frames
+    at_odds = fact.kind == "object_true_motion" and (seen.camera == "none") != (fact.label == "only the object")
+    if seen.camera and not at_odds:
         about_camera.append(said.say(f"camera_{seen.camera}"))
     if seen.turn:
         about_camera.append(said.say(f"turn_{seen.turn}"))
     if fact.object_id:
-        moved = _certain_motion(fact)
-        if moved:
-            about_object.append(said.say("against_scene"))
-        elif fact.label == "only the camera" or (fact.kind == "object_direction" and fact.label == "not moving"):
+        if fact.label == "only the camera" or (fact.kind == "object_direction" and fact.label == "not moving"):
             about_object.append(said.say("still_object"))
+        elif _certain_motion(fact):
+            about_object.append(said.say("against_scene"))
         if misleading(fact, seen) and said.offers(f"caveat_{fact.kind}"):
             about_object.append(said.say(f"caveat_{fact.kind}"))
     parts = [about_camera, about_object]

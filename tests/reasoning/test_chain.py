@@ -139,7 +139,8 @@ def fact_with(**details: Any) -> Fact:
 @pytest.mark.parametrize(
     "shift, expected",
     [([1.0, 0, 0], "right"), ([-1.0, 0, 0], "left"), ([0, 1.0, 0], "down"), ([0, -1.0, 0], "up"), ([0, 0, 1.0], "forward"),
-     ([0, 0, -1.0], "backward"), ([0.9, 0, 1.0], "unclear")],
+     ([0, 0, -1.0], "backward"), ([0.9, 0, 1.0], "unclear"), ([0.5, 0, 1.0], "unclear"),
+     ([0.2, 0, -1.0], "backward"), ([1.0, 0, 0.5], "right")],
 )  # fmt: skip
 def test_evidence_tells_the_cameras_motion(shift: list[float], expected: str) -> None:
     length = float(np.linalg.norm(shift))
@@ -150,6 +151,30 @@ def test_evidence_tells_turns_by_the_right_hand_rule_of_opencv_axes() -> None:
     for turn, expected in (([0, 15.0, 0], "right"), ([0, -15.0, 0], "left"), ([15.0, 0, 0], "up"), ([-15.0, 0, 0], "down")):
         assert evidence(fact_with(turn_deg=turn), clip_row()).turn == expected
     assert evidence(fact_with(turn_deg=[2.0, 3.0, 0]), clip_row()).turn == ""
+
+
+def test_a_picture_is_not_said_to_spread_from_its_middle_where_the_camera_turns() -> None:
+    for turn, expected in (([4.0, 3.0, 0], "forward"), ([5.0, 0, 5.0], ""), ([0, -15.0, 0], "")):
+        assert evidence(fact_with(turn_deg=turn), clip_row()).camera == expected
+    assert evidence(fact_with(turn_deg=[0, 15.0, 0], camera_shift=[1.0, 0, 0]), clip_row()).camera == "right"
+
+
+def test_a_camera_that_only_turns_is_told_without_parallax_and_a_still_object_as_still() -> None:
+    options = ["Only the object", "Only the camera", "Both the object and the camera"]
+    facts = fact_with(camera_moved_m=[0.01, 0.01], turn_deg=[0, 9.0, 0], object_moved_m=[0.12, 0.01])
+    said = ""
+    for n in range(12):
+        for letter, label in (("B", "only the camera"), ("C", "both")):
+            fact = dataclasses.replace(facts, kind="object_true_motion", label=label)
+            question = {"id": "q", "question": "What moved?", "options": options, "answer": letter, "kind": fact.kind,
+                        "answer_text": options["ABC".index(letter)], "answer_value": None}  # fmt: skip
+            made = reason(question, fact, clip_row(), WORDS, seed=0, path=n)
+            assert made is not None
+            said += made["thinking"]
+            fixed = re.search("keeps its place among|no change in the place", made["thinking"])
+            assert fixed or label == "both"
+    assert re.search("moves or turns", said)
+    assert not re.search(r"viewpoint changes|would be (?:no )?parallax|camera (?:stays|keeps|remains)", said)
 
 
 def test_evidence_tells_a_still_camera_and_what_the_outline_does() -> None:
