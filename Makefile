@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-# Test files at a time.
+# Test files at a time; those of the cluster take all cores themselves.
 JOBS ?= 2
+ALONE := tests/pipelines/test_ray.py
 EXTRAS := dev,models,onnx,publish,train
 
 .DEFAULT_GOAL := help
@@ -36,10 +37,11 @@ demo: setup
 	$(BIN)/python -m pipelines.demo
 
 test: $(STAMP)-extras
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --ignore $(ALONE)
+	$(BIN)/python -m pytest $(ALONE)
 
 test-fast: $(STAMP)-extras
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not slow"
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --ignore $(ALONE) -m "not slow"
 
 quality: $(STAMP)-extras
 	$(BIN)/ruff check .
