@@ -161,6 +161,17 @@ def test_every_kind_is_asked_in_eight_ways_or_more_that_differ() -> None:
                 assert len({way[label] for way in text.options[kind]}) == len(text.options[kind])
 
 
+def test_depth_is_not_worded_as_distance_nor_a_net_turn_as_one_of_the_whole_time() -> None:
+    text = wordings()
+    for kind in ("object_direction", "object_trajectory", "object_camera_longitudinal", "object_object_direction"):
+        for way in text.options[kind]:
+            for label in {"closer", "farther", "towards", "away", "behind", "in front"} & set(way):
+                assert re.search(r"\bdeep|\bdepth", way[label].lower()) and not re.search("viewpoint|viewer|camera", way[label])
+    assert not any("line of sight" in way or "points" in way for way in text.questions["camera_rotation"])
+    assert all("view" in way for way in text.questions["camera_move"])
+    assert not any("appear" in way for way in text.questions["object_camera_lateral"])
+
+
 def test_a_wording_with_an_unknown_variable_is_refused(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "wordings.yaml"
     file.write_text(WORDINGS.read_text().replace("{{ object }}", "{{ subject }}", 1))
