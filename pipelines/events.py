@@ -43,20 +43,25 @@ class EventLog:
 
 
 class RayCounters:
-    """The same as counters of ``ray.util.metrics``, which every Ray node offers to Prometheus."""
+    """The same as counters of ``ray.util.metrics``, which every Ray node offers to Prometheus.
 
-    def __init__(self) -> None:
+    Args:
+        run: path or address of the run folder, a label of each: several runs may share a cluster.
+    """
+
+    def __init__(self, run: str) -> None:
         from ray.util.metrics import Counter, Histogram
 
-        tags = ("stage", "outcome", "reason")
+        self._run = {"run": run}
+        tags = ("run", "stage", "outcome", "reason")
         self._ended = Counter("mllm4d_stages", description="Stages of clips that ended", tag_keys=tags)
-        self._core_s = Counter("mllm4d_core_seconds", description="User and system time of stages", tag_keys=("stage",))
+        self._core_s = Counter("mllm4d_core_seconds", description="User and system time of stages", tag_keys=("run", "stage"))
         bounds = [0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000]
-        self._seconds = Histogram("mllm4d_stage_seconds", description="Wall time", boundaries=bounds, tag_keys=("stage",))
+        self._seconds = Histogram("mllm4d_stage_seconds", description="Wall time", boundaries=bounds, tag_keys=("run", "stage"))
 
     def stage(self, record: Record) -> None:
         """Count one record."""
-        self._ended.inc(1, {"stage": record.stage, "outcome": record.outcome, "reason": record.reason or "-"})
+        self._ended.inc(1, self._run | {"stage": record.stage, "outcome": record.outcome, "reason": record.reason or "-"})
         if record.cpu_s > 0:
-            self._core_s.inc(record.cpu_s, {"stage": record.stage})
-        self._seconds.observe(record.seconds, {"stage": record.stage})
+            self._core_s.inc(record.cpu_s, self._run | {"stage": record.stage})
+        self._seconds.observe(record.seconds, self._run | {"stage": record.stage})

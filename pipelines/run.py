@@ -191,7 +191,7 @@ class _Run:
 
             try:
                 runner: Runner = RayRunner(config, preload, legs_of(self.stages, self.job.config))
-                self.counters = RayCounters()
+                self.counters = RayCounters(self.job.place)
                 return runner
             except ResourcesMissing as error:
                 raise Refused(str(error)) from error

@@ -21,6 +21,8 @@ _NEIGHBOURS = 14
 _LEAST_NEIGHBOURS = 6
 _TOLERANCE_PX = 0.2
 _TOLERANCE_SHARE = 0.012
+_TILTS_DEG = (8.0, 16.0)
+_AZIMUTHS = np.arange(8) * np.pi / 4
 
 
 def surface_gap(
@@ -98,6 +100,41 @@ def on_surface_share(
         on[who] += gap < tolerance
         tested[who] += 1
     return on / np.maximum(tested, 1), tested
+
+
+def thickness_m(
+    points: Float[Array, "n 3"], covariance: Float[Array, "n 3 3"], cam_from_world: Float[Array, "t 4 4"]
+) -> float:
+    """How thick a cloud is across the most favourable of the planes that may be level: a shadow has no thickness.
+
+    Nothing says which way is up but the cameras, whose mean up is within some degrees of it.
+
+    Args:
+        points: world points of one rigid thing, in the world of one moment.
+        covariance: theirs.
+        cam_from_world: of all frames.
+
+    Returns:
+        Distance between the 10 % and the 90 % quantile, less what noise adds to it, metres; inf where too few are certain.
+    """
+    certain = np.isfinite(points).all(1) & np.isfinite(covariance).all((1, 2))
+    if certain.sum() < 6:
+        return float("inf")
+    spread = np.trace(covariance[certain], axis1=1, axis2=2)
+    kept = np.flatnonzero(certain)[spread <= np.quantile(spread, 0.8)]
+    cloud, covariance = points[kept], covariance[kept]
+    up = -np.linalg.inv(cam_from_world)[:, :3, 1].mean(0)
+    up /= np.linalg.norm(up)
+    across = np.linalg.svd(up[None])[2][1:]
+    tilts = [np.zeros(2)] + [np.tan(np.radians(a)) * np.array([np.cos(b), np.sin(b)]) for a in _TILTS_DEG for b in _AZIMUTHS]
+    best = np.inf
+    for tilt in tilts:
+        normal = up + tilt @ across
+        normal /= np.linalg.norm(normal)
+        low, high = np.quantile(cloud @ normal, [0.1, 0.9])
+        noise = float(np.median(np.sqrt(np.einsum("i,nij,j->n", normal, covariance, normal))))
+        best = min(best, float(high - low) - 2.0 * noise)
+    return best
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,13 @@ from curation.objects.grouping import Group, Scene
 from curation.objects.identity import carried_support
 from curation.objects.measure import Measured
 from curation.objects.static_test import triangulate
-from curation.objects.surface import on_surface_share
+from curation.objects.surface import on_surface_share, thickness_m
 from schemas.camera import Array
 
 _ON_SURFACE = 0.6
 _FLOATING_M = 1.7  # what moves is carried by the ground; where edges of buildings cross, something seems to move above it
 _LOW_M, _LOW_SHARE = 0.08, 0.012  # what stays below this over the ground (and a share of its distance) is a shadow
+_KERB_M = 0.2  # what lies flat at less than this over the ground may be a shadow on a step of it
 
 
 @dataclass(frozen=True)
@@ -89,12 +90,14 @@ def weigh(measured: Measured, group: Group, gates: Gates = GATES) -> Candidate:
     }
     if model is None:
         return Candidate(group, None, "no_model", stats, surface)
-    low = floating = False
+    thickness = thickness_m(fit.points, fit.covariance, scene.cam_from_world)
+    low, floating = thickness < _LOW_M, False  # where no ground was found
     if measured.ground is not None:
         over = measured.ground.height_m(lift.carried(group, model.points)[motion.reference - motion.first])
         bottom, top = (float(h) for h in np.quantile(over, [0.2, 0.8]))
         stats |= {"height_m": round(top, 3), "bottom_m": round(bottom, 3)}
-        low, floating = top < _LOW_M + _LOW_SHARE * depth, bottom > _FLOATING_M
+        low = top < _LOW_M + _LOW_SHARE * depth or (low and top < _KERB_M)
+        floating = bottom > _FLOATING_M
     centre = lift.carried(group, model.centre[None])[:, 0]
     travelled = np.linalg.norm(centre[:, None] - centre[None], axis=-1)
     i, j = np.unravel_index(int(travelled.argmax()), travelled.shape)
@@ -102,7 +105,7 @@ def weigh(measured: Measured, group: Group, gates: Gates = GATES) -> Candidate:
     far = float(travelled[i, j])
     favour, known = carried_support(scene, measured.images, group, fit.points)
     stats |= {"displacement_m": round(far, 4), "carried": favour, "compared": known, "formal_sigma_m": round(sigma_d, 4)}
-    stats |= {"fit_chi2": round(float(np.nanmedian(fit.reduced)), 2)}
+    stats |= {"thickness_m": round(thickness, 3), "fit_chi2": round(float(np.nanmedian(fit.reduced)), 2)}
     refused = ""
     if len(group.members) < gates.tracks:
         refused = "few_tracks"

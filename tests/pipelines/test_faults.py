@@ -22,6 +22,8 @@ from schemas.config import Config
 from tests.pipelines.fakes import make_input
 from tests.pipelines.test_run import LINE, build, calls, hashes, report, start
 
+pytestmark = pytest.mark.usefixtures("kept_hosts")
+
 
 def mixed_input(folder: Path) -> Path:
     """Nine clips, some of which end otherwise than well."""

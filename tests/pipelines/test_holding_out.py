@@ -11,6 +11,8 @@ from pipelines.run import Refused
 from tests.pipelines.fakes import make_input
 from tests.pipelines.test_run import build, report, table
 
+pytestmark = pytest.mark.usefixtures("kept_hosts")
+
 
 def looks(seed: int) -> list[int]:
     return [int(h) for h in np.random.default_rng(seed).integers(0, 2**62, 12)]

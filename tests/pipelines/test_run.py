@@ -24,6 +24,8 @@ from pipelines.run import Refused, run
 from schemas.config import Config
 from tests.pipelines.fakes import make_input
 
+pytestmark = pytest.mark.usefixtures("kept_hosts")
+
 LINE = "tests.pipelines.fakes"
 
 
@@ -371,7 +373,7 @@ def start(
     return subprocess.Popen(call, env=variables, stdout=subprocess.PIPE, text=True)
 
 
-def wait_for(path: Path, within_s: float = 30.0) -> None:
+def wait_for(path: Path, within_s: float = 120.0) -> None:
     deadline = time.monotonic() + within_s
     while not path.exists():
         assert time.monotonic() < deadline, f"{path} did not appear"

@@ -25,6 +25,8 @@ from tests.pipelines.fakes import make_input
 from tests.pipelines.stores import KEY, SECRET, FlakyServer, make_bucket, put_folder, s3_server, tiny_video
 from tests.pipelines.test_run import build, hashes, start, wait_for
 
+pytestmark = pytest.mark.usefixtures("kept_hosts")
+
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[FlakyServer]:
