@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
+from curation.audit.blind_places import height_key, told_places
 from curation.audit.blind_text import fit_reader
 from curation.questions.options import LETTERS
 from curation.questions.rows import label_of, option_values
@@ -25,6 +26,7 @@ LEARNERS = (
     "majority_of_template",
     "typical_value",
     "typical_value_of_span",
+    "typical_value_of_height",
     "words_of_question",
     "value_from_words",
     "text_classifier",
@@ -102,6 +104,7 @@ def blind_guessers(rows: Iterable[Row]) -> list[dict[str, Any]]:
         right[name] = [(row, LETTERS[row["options"].index(pick(row["options"], key=len))] == row["answer"]) for row in rows]
     courses = [row for row in labelled if any(STEP in label_of(row, text) for text in row["options"])]
     right["smoothest_sequence"] = [(row, _best(row, lambda label: -_bends(label)) == row["answer"]) for row in courses]
+    right["told_places"] = told_places(labelled)
     halves = _halves(rows)
     learners: dict[str, tuple[Callable[[Sequence[Row]], Callable[[Row], str]], Sequence[Row]]] = {
         "majority_letter": (_fit_letter, rows),
@@ -109,6 +112,7 @@ def blind_guessers(rows: Iterable[Row]) -> list[dict[str, Any]]:
         "majority_of_template": (_fit_template, rows),
         "typical_value": (_fit_typical, numeric),
         "typical_value_of_span": (_fit_typical_span, numeric),
+        "typical_value_of_height": (lambda train: _fit_typical(train, height_key), numeric),
         "words_of_question": (_fit_words, labelled),
         "value_from_words": (_fit_value_words, numeric),
     }

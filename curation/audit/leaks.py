@@ -74,6 +74,8 @@ WHY = {
     "majority_of_template": "a wording is tied to an answer",
     "typical_value": "right numbers are typical of their kind, wrong ones are not",
     "typical_value_of_span": "right numbers are typical of the length of the interval, wrong ones are not",
+    "typical_value_of_height": "right numbers are typical of how high in the picture the object is told to be, wrong ones not",
+    "told_places": "where the words put an object goes with the way that it moves, or lies from another",
     "words_of_question": "words of the question go with a label",
     "value_from_words": "words of the question go with the size of the number",
     "text_classifier": "question and options together give the answer away",

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from curation.questions.exchange import exchange_labels, exchange_numbers
+from curation.questions.places import SIDED, height_of, offset_of, side_of
 from curation.questions.rows import Row, label_of
 from curation.questions.shares import in_shares, shares_of
 from curation.relations.kinds import KINDS, STEP
@@ -30,7 +31,6 @@ __all__ = ["label_of", "select"]
 # Rows that a cell of its own must have to be worth its losses: of labelled rows few are lost, of numbers those far from others.
 _CELL_LABELS, _CELL_NUMBERS, _CELL_SPANS = 16, 240, 48
 _FEW = 4
-_SIDED = ("object_camera_lateral", "object_direction")
 # what a thing is makes some answers likelier (cars are faster than people); one class per line
 _CLASSES = {
     "person": "person people man men woman women child children boy girl pedestrian walker runner player",
@@ -41,7 +41,6 @@ _CLASSES = {
 }
 _CLASS_OF = {word: name for name, words in _CLASSES.items() for word in words.split()}
 _THING = re.compile(rf"\b({'|'.join(_CLASS_OF)})s?\b", re.IGNORECASE)
-_SIDE = re.compile(r"\bon the (left|right)\b|\b(\d+) ?% from the left\b")
 
 
 def select(rows: Iterable[Row], config: QuestionsConfig, seed: int) -> list[Row]:
@@ -69,11 +68,11 @@ def select(rows: Iterable[Row], config: QuestionsConfig, seed: int) -> list[Row]
 def _cells(rows: Sequence[Row]) -> list[list[Row]]:
     """Rows of one kind, split by what changes which answers are likely, or possible.
 
-    Always by the side that is named, by the bends of a course and by the number of objects to count; by the things that are
+    Always by the places that are told, by the bends of a course and by the number of objects to count; by the things that are
     named, and by span, only as far as the parts stay large.
     """
     cells: list[list[Row]] = []
-    for part in _parts(rows, lambda row: (_side(row), _bends(row), _counted(row))):
+    for part in _parts(rows, lambda row: (_told(row), _bends(row), _counted(row))):
         for thing in _large_parts(part, _things):
             if thing[0]["answer_value"] is not None:
                 cells += _by_span(thing)
@@ -128,17 +127,13 @@ def _parts(rows: Sequence[Row], key: Callable[[Row], Any]) -> list[list[Row]]:
     return list(parts.values())
 
 
-def _side(row: Row) -> str:
-    """Where the words of a question put the object: a guess at which way it can go."""
-    if row["kind"] not in _SIDED:
-        return ""
-    found = _SIDE.search(row["question"])
-    if found is None:
-        return ""
-    if found[1]:
-        return found[1]
-    percent = int(found[2])
-    return "left" if percent < 40 else "right" if percent > 60 else "middle"
+def _told(row: Row) -> Any:
+    """Where the words of a question put its objects, as far as that is a guess at the answer."""
+    if row["kind"] in SIDED:
+        return side_of(row["question"])
+    if row["kind"] == "object_camera_distance":
+        return height_of(row["question"])
+    return offset_of(row) if row["kind"] == "object_object_direction" else ""
 
 
 def _span(row: Row) -> int:

@@ -10,10 +10,14 @@ import numpy as np
 import pytest
 
 from curation.audit.blind import blind_guessers
+from curation.audit.blind_places import told_places
 from curation.questions import ask, select
 from curation.questions.options import least_ratio
+from curation.questions.places import height_of, offset_of, place_of, side_of
 from curation.questions.rows import label_of, option_values
+from curation.questions.wordings import wordings
 from schemas.config import QuestionsConfig
+from schemas.track import Description, Fact
 from tests.questions.fabricated import DESCRIPTIONS, random_facts
 from tests.relations.fabricated import clip_row
 
@@ -47,7 +51,7 @@ def excess(table: list[Row]) -> dict[str, float]:
 def test_no_blind_guesser_beats_chance_by_two_points(asked: list[Row], published: list[Row], table: list[Row]) -> None:
     assert len(asked) > 28_000 and len(published) > 20_000
     scores = excess(table)
-    assert len(scores) == 21
+    assert len(scores) == 23
     assert max(scores.values()) <= 0.02, scores
 
 
@@ -155,3 +159,77 @@ def test_an_answer_without_company_is_published_a_few_times_only(asked: list[Row
 def test_without_balance_everything_is_published(asked: list[Row]) -> None:
     some = asked[:500]
     assert select(some, QuestionsConfig(balance=False), seed=0) == sorted(some, key=lambda row: row["id"])
+
+
+TELLING = ("object_object_direction", "object_trajectory", "object_camera_distance")
+
+
+@pytest.fixture(scope="module")
+def telling() -> list[Row]:
+    """Questions whose objects are pointed at, about facts that mostly follow from where they are pointed at."""
+    config = CONFIG.model_copy(update={"kinds": list(TELLING), "max_per_clip": 24})
+    rows = []
+    for n in range(160):
+        rng, clip = np.random.default_rng(n), f"{n:016x}"
+        (x, y), (u, v) = rng.integers(5, 96, (2, 2)).tolist()
+        words = [
+            Description(
+                name, "object", f"the object (about {a}% from the left and {b}% from the top of the view at frame 3)", "geometry"
+            )
+            for name, a, b in (("obj_1", x, y), ("obj_2", u, v))
+        ]
+        facts = []
+        for i, j in ((0, 9), (4, 16), (10, 24), (15, 31)):
+            beside, deep = ("left", "right")[u > x], ("behind", "in front")[v > y]
+            way = (
+                ("right", "left")[x > 50]
+                if not 40 <= x <= 60 and rng.random() < 0.7
+                else str(rng.choice(["away", "towards", "left", "right"]))
+            )
+            near = float(14 * np.exp(-y / 40 + rng.normal(0, 0.3)))
+            said = beside if abs(u - x) > abs(v - y) else deep
+            for kind, other, value, unit, label in (
+                (
+                    "object_object_direction",
+                    "obj_2",
+                    None,
+                    "",
+                    said if rng.random() < 0.8 else str(rng.choice(["left", "behind"])),
+                ),
+                ("object_trajectory", "", None, "", " > ".join([way] * 3)),
+                ("object_camera_distance", "", near, "m", ""),
+            ):
+                facts.append(Fact(clip, kind, "obj_1", other, i, j, value, unit, label, 0.02, 9.0, 3.0, {}))
+        rows += ask(clip_row(clip), facts, words, config, seed=0, run_id="run")
+    return rows
+
+
+def test_where_an_object_is_told_to_be_does_not_give_the_answer_away(telling: list[Row]) -> None:
+    before = {(entry["guesser"], entry["kind"]): entry["excess"] for entry in blind_guessers(telling)}
+    chosen = select(telling, CONFIG, seed=0)
+    after = {(entry["guesser"], entry["kind"]): entry for entry in blind_guessers(chosen)}
+    for key in (("told_places", "object_object_direction"), ("told_places", "object_trajectory")):
+        assert before[key] > 0.2, "or else this test could not fail"
+        assert after[key]["excess"] <= 4 * after[key]["sigma"] and after[key]["count"] > 100, (key, after[key])
+    height = after["typical_value_of_height", "object_camera_distance"]
+    assert height["excess"] <= 4 * height["sigma"] and height["count"] > 100, height
+
+
+def test_places_are_read_from_every_wording_in_the_role_that_they_have_there() -> None:
+    one, other = (
+        "the red object (on the left of the view at frame 3)",
+        "the object (about 72% from the left and 37% from the top of the view at frame 9)",
+    )
+    assert place_of("the person in white") is None and (side_of(one), height_of(one)) == ("left", "")
+    assert (place_of(other), side_of(other), height_of(other)) == ((72, 37), "right", "high")
+    values = dict.fromkeys(("a", "b", "f_i", "f_j", "t_i", "t_j"), "frame 4 of 31 (0.5 s)")
+    for template in wordings().questions["object_object_direction"]:
+        for this, that, right in ((one, other, 1), (other, one, -1)):
+            question = "You see 32 frames. " + template.format(
+                object=this, Object=this.capitalize(), other=that, Other=that, **values
+            )
+            assert offset_of({"kind": "object_object_direction", "question": question}) == (right, 0), question
+
+
+def test_the_guess_from_places_is_made_only_where_a_place_is_told() -> None:
+    assert told_places([{"kind": "object_camera_lateral", "question": "Which way does the red object go?"}]) == []
