@@ -11,6 +11,8 @@ from schemas.track import Fact
 _SIDES = ("on the left", "left of the middle", "in the middle", "right of the middle", "on the right")
 _STILL_M = 0.05
 _TURN_DEG = 6.0
+ALIKE = 1.1
+"""Ratio of heights below which an outline is about as tall as before."""
 _SLANT = 0.8  # of the main component, from which on a second one makes a motion slanted ...
 _ASKEW = 0.3  # ... and from which on the picture no longer spreads from, or draws together to, its middle
 
@@ -121,7 +123,7 @@ def _share(share: float) -> str:
 def _scale(growth: float) -> str:
     if growth > 1:
         names = (
-            (1.1, "about as tall as before"),
+            (ALIKE, "about as tall as before"),
             (1.35, "somewhat taller than before"),
             (1.75, "about one and a half times as tall"),
         )
@@ -129,7 +131,7 @@ def _scale(growth: float) -> str:
             (name for limit, name in names if growth < limit), "about twice as tall" if growth < 2.5 else "several times as tall"
         )
     inverse = 1 / max(growth, 1e-6)
-    names = ((1.1, "about as tall as before"), (1.35, "somewhat smaller than before"), (1.75, "about two thirds as tall"))
+    names = ((ALIKE, "about as tall as before"), (1.35, "somewhat smaller than before"), (1.75, "about two thirds as tall"))
     return next(
         (name for limit, name in names if inverse < limit), "about half as tall" if inverse < 2.5 else "only a fraction as tall"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any, Literal
 
 from curation.questions.options import LETTERS
 from curation.questions.rows import label_of, option_values
-from curation.reasoning.evidence import Evidence, evidence
+from curation.reasoning.evidence import ALIKE, Evidence, evidence
 from curation.reasoning.grammar import Expander, Grammar, Said, load_grammar
 from curation.relations.kinds import FURTHER, KINDS, STEP, Kind
 from curation.seeding import generator
@@ -136,7 +137,7 @@ def _fields(
         "label": fact.label,
         "steps": ", then ".join(_WAYS.get(step, step) for step in fact.label.split(STEP)) if fact.label else None,
         "value": _value(row, fact),
-        "doubt": _rounded(row.get("answer_sigma"), fact.unit),
+        **_with_doubt(row, fact),
     }
 
 
@@ -238,8 +239,8 @@ def misleading(fact: Fact, seen: Evidence) -> bool:
     if fact.kind in ("object_camera_longitudinal", "object_camera_distance_change"):
         if seen.growth is None:
             return True
-        expected = {"closer": 1, "farther": -1, "not moving": 0}[fact.label]
-        return (seen.growth - 1) * expected < 0 if expected else abs(seen.growth - 1) > 0.25
+        larger = {"closer": seen.growth, "farther": 1 / seen.growth}.get(fact.label)
+        return max(seen.growth, 1 / seen.growth) >= ALIKE if larger is None else larger < ALIKE
     return False
 
 
@@ -276,8 +277,15 @@ def _length(moved: tuple[float, float] | None) -> str | None:
     return None if moved is None or moved[0] < max(0.05, 4 * moved[1]) else f"about {rounded(moved[0])} m"
 
 
-def _rounded(value: float | None, unit: str) -> str | None:
-    return None if value is None else f"{rounded(value)} {_unit(unit)}"
+def _with_doubt(row: dict[str, Any], fact: Fact) -> dict[str, str | None]:
+    """A number and its standard error with the same decimals: two digits of the error, thousandths at the finest."""
+    value, sigma = row["answer_value"], row.get("answer_sigma")
+    if value is None or not sigma:
+        return {}
+    decimals = min(3, max(0, 1 - math.floor(math.log10(sigma))))
+    least = 10.0**-decimals
+    unit = _unit(fact.unit)
+    return {"value_exactly": f"{value:.{decimals}f} {unit}", "doubt": f"{max(sigma, least):.{decimals}f} {unit}"}
 
 
 def rounded(value: float) -> str:

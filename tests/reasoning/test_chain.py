@@ -14,7 +14,7 @@ import pytest
 from curation.reasoning import motion_score, reason, reason_clip, reinforcement_row
 from curation.reasoning.chain import states
 from curation.reasoning.evidence import evidence
-from curation.reasoning.telling import kind_of, tell
+from curation.reasoning.telling import kind_of, misleading, tell
 from schemas.config import ReasoningConfig
 from schemas.tables import RFT, ST_COT
 from schemas.track import Description, Fact
@@ -96,7 +96,7 @@ def test_the_synthesis_names_the_answer_and_why_the_others_fail(chains: list) ->
         assert re.search(rf"\b{row['answer']}\b", last)
         assert re.search(r"\bwould\b|[Nn]one of the others|do not fit|does not fit", last), last
         if kind_of(fact.kind).numeric:
-            assert re.search(r"about [\d.]+ ", last)
+            assert re.search(r"about [\d.]+ |[\d.]+ \w+.*, give or take", last)
 
 
 def test_a_thousand_texts_have_nearly_as_many_skeletons() -> None:
@@ -195,6 +195,43 @@ def test_an_apparent_motion_that_misleads_is_said_to_mislead() -> None:
         made = reason(question, fact_with(boxes_px=box), clip_row(), {"obj_1": "the red object"}, seed=0, path=n)
         assert made is not None
         assert bool(re.search("misleading|seems to go the other way", made["thinking"])) is expected
+
+
+def test_an_outline_that_stays_as_tall_is_said_to_be_no_guide_to_a_change_of_distance() -> None:
+    """Closer by a third, and yet as tall, since another side is seen: a reader must be told why that is no contradiction."""
+    alike, taller = [[300.0, 150, 340, 250], [300.0, 150, 340, 252]], [[300.0, 150, 340, 250], [300.0, 120, 340, 280]]
+    for boxes, label, expected in ((alike, "closer", True), (taller, "closer", False), (taller, "farther", True),
+                                   (alike, "not moving", False), (taller, "not moving", True)):  # fmt: skip
+        fact = dataclasses.replace(fact_with(boxes_px=boxes), kind="object_camera_distance_change", label=label)
+        assert misleading(fact, evidence(fact, clip_row())) is expected, (boxes, label)
+
+
+def test_a_number_and_its_doubt_have_the_same_decimals() -> None:
+    """Not "about 1.2 m, give or take 0.0043 m": the value would be rounded by more than its own error."""
+    for value, sigma, said in ((1.211, 0.0043, "1.211 m, give or take 0.004 m"), (12.654, 0.27, "12.65 m, give or take 0.27 m"),
+                               (0.2, 0.0002, "0.200 m, give or take 0.001 m")):  # fmt: skip
+        row = {"id": "q", "question": "How far?", "options": ["9.00 m", "1.00 m"], "answer": "B", "answer_text": "1.00 m",
+               "answer_value": value, "answer_sigma": sigma, "kind": "camera_distance"}  # fmt: skip
+        fact = dataclasses.replace(fact_with(), kind="camera_distance", object_id="", label="", value=value, sigma=sigma)
+        texts = [reason(row, fact, clip_row(), {}, seed=0, path=n, register="quantitative")["thinking"] for n in range(40)]  # type: ignore[index]
+        told = [
+            re.sub(r" (apart|from)[^,]*,", ",", found[0])
+            for text in texts
+            if (found := re.search(r"[\d.]+ m[^.,]*, give or take [\d.]+ m", text))
+        ]
+        assert len(told) >= 3 and set(told) == {said}, (told, said)
+
+
+def test_the_other_options_fail_by_what_would_be_seen(chains: list) -> None:
+    """Not "would not agree with this": of every kind whose answers are labels, but courses."""
+    plain = Counter(
+        row["kind"] for row, fact in chains
+        if kind_of(fact.kind).labels and not kind_of(fact.kind).sequence
+        and re.search(r"would not agree with this|would go against|would contradict what is seen", row["thinking"])
+        and len(row["options"]) <= 4
+    )  # fmt: skip
+    total = Counter(row["kind"] for row, _ in chains)
+    assert all(plain[kind] <= 0.25 * total[kind] for kind in plain), plain
 
 
 def test_a_clip_gets_its_cap_of_chains_spread_over_kinds_and_all_its_reinforcement_rows() -> None:
