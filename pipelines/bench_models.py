@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pipelines.config_file import load_config
+from pipelines.config_file import ConfigError, load_config
 from schemas.clip import ClipFrames
 from schemas.config import Config
 
@@ -66,9 +66,13 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Measure and print."""
     arguments = parser().parse_args(argv)
-    config = load_config(None, arguments.sets)
-    with tempfile.TemporaryDirectory() as temporary:
-        clips = decoded(arguments.input or rendered(Path(temporary)), config, arguments.clips + 1)
+    try:
+        config = load_config(None, arguments.sets)
+        with tempfile.TemporaryDirectory() as temporary:
+            clips = decoded(arguments.input or rendered(Path(temporary)), config, arguments.clips + 1)
+    except (ConfigError, FileNotFoundError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     found = []
     for name in arguments.backends:
         found.append(measure(name, clips, config, arguments.clips))

@@ -16,6 +16,8 @@ The input folder is scanned for sources; each is one of
   X.mp4                                mono, or both eyes in one picture (say which in X.calib.yaml)
   X/left.mp4 + X/right.mp4             a rectified pair
   X/left/*.jpg + X/right/*.jpg         the same as images
+  X.mov of a phone (spatial video)     both eyes of one stream, calibration from the file itself (mv_hevc)
+  any of these + annotations/          poses, tracks, boxes, masks made elsewhere: see pipelines.import_annotations
 with an optional X.calib.yaml (in a folder: calib.yaml):
   layout: pair        # mono | pair | side_by_side | over_under | vr180_side_by_side | vr180_over_under
   fps: 10             # for images

@@ -192,7 +192,7 @@ STAGES: tuple[Stage, ...] = (
         ("cameras",),
         cameras,
         resources=cameras_resources,
-        rooms=("cameras", "imports", "depth"),
+        rooms=("cameras", "imports", "depth", "objects/backends/runtime.py"),
     ),
     Stage(
         "objects",
@@ -245,11 +245,13 @@ PRELOAD = (
 def _code_of(room: str) -> str:
     """Hash of the code and the data files of one room: what a stage gives depends on them as much as on the pixels.
 
-    ``"."`` stands for what all rooms use.
+    ``"."`` stands for what all rooms use; a file of a room for itself alone.
     """
     root = Path(__file__).resolve().parent.parent / "curation"
     if room == ".":
         files = [*sorted(root.glob("*.py")), root / "shards" / "products.py", root / "shards" / "rows.py"]
+    elif room.endswith(".py"):
+        files = [root / room]
     else:
         files = sorted(path for path in (root / room).rglob("*") if path.suffix in {".py", ".yaml", ".jinja"})
     return fingerprint([(path.relative_to(root).as_posix(), path.read_text(encoding="utf-8")) for path in files])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -50,6 +52,21 @@ def test_no_package_imports_what_stands_above_it(package: str) -> None:
 def test_ray_is_imported_where_its_work_is_done() -> None:
     users = {str(f.relative_to(ROOT)) for f in files("pipelines") if "ray" in imported(f.read_text())}
     assert users <= {"pipelines/ray_runner.py", "pipelines/ray_conductor.py", "pipelines/ray_rewriter.py", "pipelines/events.py"}
+
+
+def test_no_room_imports_a_learned_library_before_a_backend_is_chosen() -> None:
+    """Every module of every room is imported, but the two that belong to another program."""
+    apart = ("curation.report.recording", "curation.reasoning.swift_plugin")  # rerun's, ms-swift's
+    heavy = ("torch", "transformers", "onnxruntime", "moge", "depth_anything_3", "vggt", "trl", "peft", "rerun", "mlcroissant")
+    code = (
+        "import importlib, pkgutil, sys, curation, pipelines.stages\n"
+        f"names = [m.name for m in pkgutil.walk_packages(curation.__path__, 'curation.') if m.name not in {apart}]\n"
+        "[importlib.import_module(name) for name in names]\n"
+        f"print(len(names), [m for m in {heavy} if m in sys.modules])"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    count, _, found = said.strip().partition(" ")
+    assert int(count) > 150 and found == "[]"
 
 
 @pytest.mark.parametrize(

@@ -142,7 +142,9 @@ def _torch(config: CamerasConfig) -> tuple[Any, str]:
     try:
         import torch
     except ImportError as error:
-        raise ImportError(f"cameras.backend={config.backend} needs torch: pip install 'mllm4d-data-factory[models]'") from error
+        raise ImportError(
+            f"cameras.backend={config.backend} needs torch: pip install -e '.[models]' in the folder of this project"
+        ) from error
     from curation.objects.backends.runtime import runtime
 
     return torch, runtime(ObjectsConfig(device=config.device), torch).device

@@ -144,7 +144,7 @@ BACKENDS: dict[str, Callable[[Intrinsics, DepthConfig], Callable[[Array], Depth]
 
 
 def _place(config: DepthConfig) -> tuple[Any, Runtime]:
-    torch, _ = torch_and_transformers(config.mono)
+    torch, _ = torch_and_transformers(f"depth.mono={config.mono}")
     return torch, runtime(ObjectsConfig(device=config.device, compile=config.compile), torch)
 
 

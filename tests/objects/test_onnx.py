@@ -228,6 +228,36 @@ def test_without_a_network_the_error_says_what_to_fetch_and_where_to_put_it(
         find_instances(noise(1, 8, 8), ObjectsConfig(backend="onnx", weights=str(tmp_path / "none.onnx")))
 
 
+def test_what_lies_in_the_cache_is_held_to_the_checksum_too(server: tuple[str, type[_Files]]) -> None:
+    """The error without a network tells people to put the file there: nobody says that it is the right one."""
+    url, handler = server
+    digest = hashlib.sha256(handler.data).hexdigest()
+    path = weights.cache_folder() / f"{digest[:16]}-model.onnx"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"another model")
+    with pytest.raises(weights.WeightsDamaged, match=r"expected .*remove it, or correct objects\.weights_sha256"):
+        weights.fetch(url, digest, option="objects.weights", advice="")
+    path.write_bytes(handler.data)
+    assert weights.fetch(url, digest.upper(), option="objects.weights", advice="") == path and not handler.ranges
+
+
+def test_a_detector_stays_on_the_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No GPU is reserved for it, and labels may not depend on whether a machine has one."""
+    import onnxruntime
+
+    asked: list[list[str]] = []
+    plain = onnxruntime.InferenceSession
+
+    def session(*arguments: object, providers: list[str]) -> object:
+        asked.append(providers)
+        return plain(*arguments, providers=["CPUExecutionProvider"])
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", session)
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"])
+    onnx._load(answering(tmp_path / "cpu.onnx", (1, 3, SIDE, SIDE), output=yolox_rows([])), 640)
+    assert asked == [["CPUExecutionProvider"]]
+
+
 def test_a_url_needs_a_checksum_and_a_file_is_held_to_its_own(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="objects.weights_sha256"):
         weights.fetch("https://example.org/a.onnx", "", option="objects.weights", advice="")
@@ -238,7 +268,7 @@ def test_a_url_needs_a_checksum_and_a_file_is_held_to_its_own(tmp_path: Path) ->
 
 def test_the_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(ImportError, match=r"mllm4d-data-factory\[onnx\]"):
+    with pytest.raises(ImportError, match=r"pip install -e \'\.\[onnx\]\'"):
         onnx._load(tmp_path / "other.onnx", 640)
 
 

@@ -55,3 +55,8 @@ def test_a_backend_is_timed_or_says_what_it_lacks(monkeypatch: pytest.MonkeyPatc
     assert "pip install" in lacking.lacks and lacking.clips_per_hour == 0
     text = bench_models.table([timed, lacking], clip)
     assert "| objects.sam3 |" in text and "not here: this depth model comes in a package of its own" in text
+
+
+def test_the_bench_of_models_says_what_is_wrong_with_its_call(capsys, tmp_path) -> None:
+    assert bench_models.main(["--set", "depht.mono=zoedepth"]) == 2 and "did you mean 'depth'?" in capsys.readouterr().err
+    assert bench_models.main(["--input", str(tmp_path)]) == 2 and "expected videos below" in capsys.readouterr().err

@@ -26,3 +26,13 @@ def test_the_wordings_are_part_of_what_questions_depend_on() -> None:
     assert stages._code_of("questions") != stages._code_of("relations")
     stage = {stage.name: stage for stage in stages.STAGES}
     assert all(stage[name].rooms for name in stage)
+
+
+def test_how_networks_are_run_is_part_of_what_a_path_from_one_eye_depends_on(monkeypatch) -> None:
+    """Its scale comes from a model of depth, whose precision and device are chosen in the room of objects."""
+    before = stages.fingerprints(_spec(), Config(), stages.STAGES, "selection")
+    real, runtime = stages._code_of, "objects/backends/runtime.py"
+    assert real(runtime) != real("objects")
+    monkeypatch.setattr(stages, "_code_of", lambda room: "changed" if room == runtime else real(room))
+    after = stages.fingerprints(_spec(), Config(), stages.STAGES, "selection")
+    assert {name for name in before if before[name] != after[name]} == set(before) - {"video"}

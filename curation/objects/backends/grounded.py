@@ -67,7 +67,7 @@ def find_instances(
         WeightsMissing: one of the two checkpoints is not here.
         MemoryError: one frame, or one object, alone does not fit in memory.
     """
-    torch, transformers = torch_and_transformers(config.backend)
+    torch, transformers = torch_and_transformers(f"objects.backend={config.backend}")
     place = runtime(config, torch)
     keys = np.unique(np.linspace(0, len(left) - 1, _KEY_FRAMES).round().astype(int)).tolist()
     boxes = detect(left[keys], config, place)

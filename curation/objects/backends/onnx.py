@@ -56,13 +56,14 @@ def _load(path: Path, default: int) -> _Net:
     try:
         import onnxruntime
     except ImportError as error:
-        raise ImportError("objects.backend=onnx needs ONNX Runtime: pip install 'mllm4d-data-factory[onnx]'") from error
+        raise ImportError(
+            "objects.backend=onnx needs ONNX Runtime: pip install -e '.[onnx]' in the folder of this project"
+        ) from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1  # a worker is a process per core already
     options.log_severity_level = 3
-    wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
-    providers = [p for p in wanted if p in onnxruntime.get_available_providers()]
-    session = onnxruntime.InferenceSession(str(path), options, providers=providers)
+    # On the CPU even where there is a GPU: the stage reserves none for it, and the boxes are the same on every machine.
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     entry = session.get_inputs()[0]
     height, width = (side if isinstance(side, int) and side > 0 else default for side in entry.shape[-2:])
     return _Net(session, path.name, (height, width), tuple(o.name for o in session.get_outputs()), entry.name)

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, UInt8
 from scipy.spatial import cKDTree
 
 from curation.geometry import from_opencv, to_opencv
-from curation.objects.backends.runtime import Runtime, in_batches, runtime
+from curation.objects.backends.runtime import INSTALL_MODELS, Runtime, in_batches, runtime
 from curation.objects.backends.weights import WeightsMissing
 from schemas.camera import Array
 from schemas.config import ObjectsConfig
@@ -43,7 +43,7 @@ def _load(folder: str, place: Runtime) -> Any:
     try:
         import torch
     except ImportError as error:
-        raise ImportError("objects.points=cotracker needs torch: pip install 'mllm4d-data-factory[models]'") from error
+        raise ImportError(f"objects.points=cotracker needs torch: {INSTALL_MODELS}") from error
     try:
         if folder:
             checkpoint = Path(folder) / "checkpoints" / "scaled_offline.pth"

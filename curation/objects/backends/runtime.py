@@ -16,10 +16,11 @@ from schemas.config import ObjectsConfig
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+INSTALL_MODELS = "pip install -e '.[models]' in the folder of this project"
 
 
-def torch_and_transformers(backend: str) -> tuple[Any, Any]:
-    """The two libraries.
+def torch_and_transformers(option: str) -> tuple[Any, Any]:
+    """The two libraries, for what ``option`` (``objects.backend=sam3``) asks for.
 
     Raises:
         ImportError: with the extra to install.
@@ -28,9 +29,7 @@ def torch_and_transformers(backend: str) -> tuple[Any, Any]:
         import torch
         import transformers
     except ImportError as error:
-        raise ImportError(
-            f"objects.backend={backend} needs torch and transformers: pip install 'mllm4d-data-factory[models]'"
-        ) from error
+        raise ImportError(f"{option} needs torch and transformers: {INSTALL_MODELS}") from error
     return torch, transformers
 
 
@@ -48,7 +47,8 @@ def runtime(config: ObjectsConfig, torch: Any) -> Runtime:
     device = config.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    half = device.startswith("cuda") and torch.cuda.is_bf16_supported()
+    # Cards before Ampere only emulate bfloat16, more slowly than they compute in float32.
+    half = device.startswith("cuda") and torch.cuda.is_bf16_supported(including_emulation=False)
     return Runtime(device, "bfloat16" if half else "float32", config.compile)
 
 
@@ -120,6 +120,9 @@ def download_advice(name: str, size: str, licence: str, option: str) -> str:
     )
 
 
+_FULL = ("out of memory", "can't allocate memory", "not enough memory")
+
+
 class _OutOfMemory(Exception):
     """A batch did not fit."""
 
@@ -127,7 +130,7 @@ class _OutOfMemory(Exception):
 def in_batches(
     items: Sequence[Item], size: int, work: Callable[[Sequence[Item]], Sequence[Result]], *, advice: str = ""
 ) -> list[Result]:
-    """``work`` of consecutive batches; one that does not fit in the accelerator's memory is halved, and the rest stay that small.
+    """``work`` of consecutive batches; one that does not fit in the device's memory is halved, and the rest stay that small.
 
     Raises:
         MemoryError: a single item does not fit.
@@ -139,7 +142,7 @@ def in_batches(
             out += _tried(work, batch)
         except _OutOfMemory:
             if len(batch) == 1:
-                raise MemoryError(f"one item alone does not fit in the accelerator's memory. {advice}".strip()) from None
+                raise MemoryError(f"one item alone does not fit in the device's memory. {advice}".strip()) from None
             size = len(batch) // 2
     return out
 
@@ -150,8 +153,11 @@ def _tried(work: Callable[[Sequence[Item]], Sequence[Result]], batch: Sequence[I
 
     try:
         return work(batch)
-    except torch.OutOfMemoryError:
-        pass
+    except (RuntimeError, MemoryError) as error:
+        # Only CUDA has a type of its own for it: other devices, and a host with a limit, say it in words.
+        full = isinstance(error, torch.OutOfMemoryError | MemoryError) or any(word in str(error).lower() for word in _FULL)
+        if not full:
+            raise
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     raise _OutOfMemory

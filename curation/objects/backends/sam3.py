@@ -40,7 +40,7 @@ def find_instances(left: UInt8[Array, "t h w 3"], config: ObjectsConfig) -> list
         WeightsMissing: the checkpoint is not here.
         MemoryError: one prompt alone does not fit.
     """
-    torch, _ = torch_and_transformers("sam3")
+    torch, _ = torch_and_transformers("objects.backend=sam3")
     place = runtime(config, torch)
     model, tokenizer = load("Sam3VideoModel", "AutoTokenizer", config.weights or MODEL, place, "objects.weights", _ADVICE)
     pixels = video_pixels(left, model.config.image_size, _MEAN, _STD, place.dtype)

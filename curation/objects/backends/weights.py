@@ -7,6 +7,7 @@ import hashlib
 import os
 import urllib.error
 import urllib.request
+from functools import lru_cache
 from pathlib import Path
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
@@ -43,7 +44,7 @@ def fetch(weights: str, sha256: str, *, option: str, advice: str) -> Path:
 
     Raises:
         WeightsMissing: nothing is configured, the path does not exist, or the URL cannot be reached.
-        WeightsDamaged: the checksum differs; a damaged download is removed.
+        WeightsDamaged: the checksum differs, also of what lies in the cache already; a damaged download is removed.
         ValueError: a URL without a checksum.
     """
     if not weights:
@@ -52,9 +53,7 @@ def fetch(weights: str, sha256: str, *, option: str, advice: str) -> Path:
         path = Path(weights).expanduser()
         if not path.is_file():
             raise WeightsMissing(f"{option}: expected a file at {path}, found none. {advice}")
-        if sha256 and _digest(path) != sha256.lower():
-            raise WeightsDamaged(f"{option}: {path} has sha256 {_digest(path)}, expected {sha256}")
-        return path
+        return _checked(path, sha256, option) if sha256 else path
     if len(sha256) != 64:
         raise ValueError(f"{option} is a URL: give its checksum too (--set {option}_sha256=<64 hex digits>), got {sha256!r}")
     folder = cache_folder()
@@ -62,11 +61,19 @@ def fetch(weights: str, sha256: str, *, option: str, advice: str) -> Path:
     name = weights.split("?")[0].rstrip("/").rsplit("/", 1)[-1]
     path = folder / f"{sha256[:16].lower()}-{name}"
     if path.is_file():
-        return path
+        return _checked(path, sha256, option)  # somebody may have put it there by hand
     with (folder / f".{path.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not path.is_file():
             _download(weights, path, sha256.lower(), option, advice)
+    return _checked(path, sha256, option)
+
+
+def _checked(path: Path, sha256: str, option: str) -> Path:
+    status = path.stat()
+    found = _digest_of(path, status.st_size, status.st_mtime_ns)
+    if found != sha256.lower():
+        raise WeightsDamaged(f"{option}: {path} has sha256 {found}, expected {sha256}; remove it, or correct {option}_sha256")
     return path
 
 
@@ -119,6 +126,12 @@ def _append(url: str, part: Path) -> None:
                 received += len(chunk)
         if length is not None and received < int(length):
             raise _Broken(f"{received} of {length} bytes came")
+
+
+@lru_cache(maxsize=8)
+def _digest_of(path: Path, size: int, mtime_ns: int) -> str:
+    """Once per process and state of the file: a worker asks for every clip."""
+    return _digest(path)
 
 
 def _digest(path: Path) -> str:
