@@ -66,10 +66,12 @@ def measured_lines(sample: Sample) -> list[str]:
         f"start: frame {fact.frame_i} ({times[fact.frame_i]:.1f} s); end: frame {fact.frame_j} ({times[fact.frame_j]:.1f} s)",
         f"answer: {sample.row['answer_text']}",
     ]
-    if fact.object_id:
-        lines.append(f"the object is called: {sample.words.get(fact.object_id, '').split(' (')[0]}")
-    if fact.other_object_id:
-        lines.append(f"the other object is called: {sample.words.get(fact.other_object_id, '').split(' (')[0]}")
+    called = [sample.words.get(name, "") for name in filter(None, (fact.object_id, *fact.other_object_id.split("+")))]
+    short = [words.split(" (")[0] for words in called]
+    if len(set(short)) < len(short):  # two of one name need their pointing, as in the template's text
+        short = called
+    which = ("", "other ") if len(short) < 3 else tuple(f"{word} " for word in ("first", "second", "third", "fourth"))
+    lines += [f"the {word}object is called: {words}" for word, words in zip(which, short, strict=False)]
     if seen.camera == "none":
         lines.append("camera: keeps its place")
     elif seen.camera and seen.camera != "unclear":

@@ -15,6 +15,7 @@ from curation.reasoning import motion_score, reason, reason_clip, reinforcement_
 from curation.reasoning.chain import states
 from curation.reasoning.evidence import evidence
 from curation.reasoning.telling import kind_of, misleading, tell
+from curation.relations.kinds import PAPER_KINDS
 from schemas.config import ReasoningConfig
 from schemas.tables import RFT, ST_COT
 from schemas.track import Description, Fact
@@ -257,6 +258,18 @@ def test_a_clip_gets_its_cap_of_chains_spread_over_kinds_and_all_its_reinforceme
             known[row["fact_ids"][0]]
         )
         assert [turn["role"] for turn in row["messages"]] == ["system", "user"]
+
+
+def test_a_cap_below_the_number_of_kinds_leaves_out_another_kind_in_each_clip() -> None:
+    pairs = [(row, fact) for row, fact in samples(2 * len(ALL_KINDS), seed=4) if row["kind"] in PAPER_KINDS]
+    rows, facts = [dict(row, id=f"{n}_{row['id']}") for n, (row, _) in enumerate(pairs)], [fact for _, fact in pairs]
+    words = [Description(name, "thing", text, "geometry") for name, text in WORDS.items()]
+    found = Counter(
+        row["kind"]
+        for n in range(70)
+        for row in reason_clip({**CLIP, "clip_id": f"{n:016x}"}, rows, facts, words, ReasoningConfig(max_per_clip=6), seed=0)[0]
+    )
+    assert found.total() == 420 and set(found) == set(PAPER_KINDS) and 48 <= min(found.values()) <= max(found.values()) <= 70
 
 
 def test_the_motion_score_counts_certain_metres_of_camera_and_object() -> None:

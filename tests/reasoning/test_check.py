@@ -10,6 +10,7 @@ import pytest
 
 from curation.reasoning.chain import reason, state_blocks
 from curation.reasoning.check import Sample, check
+from curation.reasoning.rewrite import measured_lines
 from schemas.outcome import Rejected
 from schemas.track import Fact
 from tests.reasoning.fabricated import ALL_KINDS, CLIP, WORDS, make_row, samples
@@ -246,3 +247,18 @@ def test_descriptions_that_point_claim_nothing_even_where_two_share_a_name() -> 
         assert reason_for(made["response"], Sample(row, about, CLIP, words)) == "", made["thinking"]
         if about.other_object_id:
             assert words["obj_2"] in made["thinking"]
+
+
+def test_a_writer_is_told_which_of_two_things_of_one_name_is_which() -> None:
+    words = {
+        "obj_1": "the object (about 45% from the left and 78% from the top of the view at frame 0)",
+        "obj_2": "the object (about 79% from the left and 61% from the top of the view at frame 24)",
+        "obj_3": "the red object",
+    }
+    told = 0
+    for row, about in samples(2 * len(ALL_KINDS), seed=6):
+        lines = [line.partition(": ")[2] for line in measured_lines(Sample(row, about, CLIP, words)) if "is called" in line]
+        about_these = [name for name in (about.object_id, *about.other_object_id.split("+")) if name]
+        assert all(lines) and len(set(lines)) == len(lines) == len(about_these)
+        told += {words["obj_1"], words["obj_2"]} == set(lines)
+    assert told > 5
