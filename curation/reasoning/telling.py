@@ -154,9 +154,9 @@ def _progression(fact: Fact, seen: Evidence, said: Expander, draw: Callable[[], 
     if seen.camera and not at_odds:
         about_camera.append(said.say(f"camera_{seen.camera}"))
     if seen.turn:
-        about_camera.append(said.say(f"turn_{seen.turn}"))
+        about_camera.append(said.say(f"{'turn' if about_camera else 'alone'}_{seen.turn}"))
     if fact.object_id:
-        if fact.label == "only the camera" or (fact.kind == "object_direction" and fact.label == "not moving"):
+        if fact.label in ("only the camera", "stays still") or (fact.kind == "object_direction" and fact.label == "not moving"):
             about_object.append(said.say("still_object"))
         elif _certain_motion(fact):
             about_object.append(said.say("against_scene"))

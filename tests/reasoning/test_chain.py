@@ -178,6 +178,36 @@ def test_a_camera_that_only_turns_is_told_without_parallax_and_a_still_object_as
     assert not re.search(r"viewpoint changes|would be (?:no )?parallax|camera (?:stays|keeps|remains)", said)
 
 
+def test_a_turn_that_is_told_alone_is_told_as_nothing_besides() -> None:
+    fact = dataclasses.replace(
+        fact_with(camera_moved_m=[0.08, 0.05], turn_deg=[0.0, 18.0, 0.0]), kind="object_true_motion", label="both"
+    )
+    row = {"id": "q", "question": "What moved?", "options": ["Only the object", "Both"], "answer": "B", "answer_text": "Both",
+           "answer_value": None, "kind": "object_true_motion"}  # fmt: skip
+    for n in range(20):
+        made = reason(row, fact, clip_row(), {"obj_1": "the red object"}, seed=0, path=n)
+        assert made is not None and re.search("right", made["thinking"])
+        assert not re.search(r"[Bb]esides|In addition|also swings|Plus", made["thinking"]), made["thinking"]
+
+
+def test_what_stays_still_is_seen_to_stay_and_what_never_stops_is_said_to() -> None:
+    for kind, label, options, said in (
+        (
+            "object_motion_pattern",
+            "stays still",
+            ["Moving on throughout", "Not moving at all"],
+            "keeps its place|no change in the place",
+        ),
+        ("object_stop_time", "never", ["In the middle third", "Never"], "does not come to rest|never comes to rest"),
+    ):
+        fact = dataclasses.replace(fact_with(object_moved_m=[0.01, 0.01]), kind=kind, label=label)
+        row = {"id": "q", "question": "What?", "options": options, "answer": "B", "answer_text": options[1], "answer_value": None,
+               "kind": kind}  # fmt: skip
+        for n in range(10):
+            made = reason(row, fact, clip_row(), {"obj_1": "the red object"}, seed=0, path=n)
+            assert made is not None and re.search(said, made["thinking"]), made["thinking"]
+
+
 def test_evidence_tells_a_still_camera_and_what_the_outline_does() -> None:
     still = evidence(fact_with(camera_moved_m=[0.02, 0.01]), clip_row())
     assert still.camera == "none"
