@@ -76,6 +76,9 @@ def exchange_numbers(rows: Sequence[Row], config: QuestionsConfig, rng: np.rando
             # half of the rounds deal across the quarters of the range: the crowded values meet no others otherwise
             groups = _deal(left, values if idle % 2 else None, rng)
             groups = groups[_apart(values[groups], needs[groups], config.max_ratio)]
+            if not len(groups):  # most rounds of a small cell
+                idle += 1
+                continue
             if len(rows) >= _SMALL:
                 chosen = groups[np.arange(len(groups)), rng.integers(NUMBERS, size=len(groups))]
             else:
