@@ -28,6 +28,10 @@ from schemas import run_folder
 from schemas.publishing import SCHEMA_VERSION, TEMPLATE, Info
 
 AUDIT_JSON, STAGED, INFO = "audit.json", "hub", "publish.yaml"
+_USUAL = {
+    ("cameras", "backend"): "classical", ("cameras", "features"): "classical", ("depth", "mono"): "none",
+    ("objects", "backend"): "motion", ("objects", "points"): "flow", ("naming", "model"): "", ("rewrite", "by"): "nobody",
+}  # fmt: skip
 _EPILOG = f"""
 examples:
   python -m pipelines.publish RUN --write-info                      make RUN/{INFO}, to be filled in
@@ -132,9 +136,16 @@ def describe(run: Path, other_audit: Path | None, despite: bool) -> dict[str, An
         "planned": report["clips"]["planned"],
         "assumed": sum(bool(row["assumed"]) for row in clips),
         "revision": (report.get("git") or {}).get("revision"),
+        "methods": methods(report["config"]),
         "audit": own or (_audit(other_audit, False) if other_audit else None),
         "blind": blind,
     }
+
+
+def methods(config: Mapping[str, Any]) -> dict[str, str]:
+    """Options that name a method, as far as it is another than the card's text speaks of."""
+    found = {f"{section}.{name}": config.get(section, {}).get(name, usual) for (section, name), usual in _USUAL.items()}
+    return {option: str(value) for option, value in found.items() if value != _USUAL[tuple(option.split("."))]}  # type: ignore[index]
 
 
 def _audit(path: Path, own: bool) -> dict[str, Any] | None:

@@ -264,6 +264,15 @@ def test_the_card_says_what_was_measured_and_claims_nothing_else(run: Path, tmp_
     assert f"run `0a1b2c`, program revision `{'e' * 12}`." in other
 
 
+def test_the_card_names_methods_other_than_those_that_it_describes(run: Path) -> None:
+    assert "Other methods" not in (staged(run) / "README.md").read_text()
+    report = json.loads((run / "run.json").read_text())
+    report["config"] |= {"objects": {"backend": "sam3", "points": "flow"}, "depth": {"mono": "moge2"}}
+    (run / "run.json").write_text(json.dumps(report))
+    said = " ".join((staged(run) / "README.md").read_text().split())
+    assert "Other methods took part in this run: `depth.mono` was `moge2`, `objects.backend` was `sam3`." in said
+
+
 def test_nothing_private_of_the_machine_is_in_what_is_sent(run: Path) -> None:
     text = "".join(data.decode(errors="replace") for data in content(staged(run)).values())
     for secret in ("someone", "sk-secret-value", "user:pass", "key=abc", str(run)):

@@ -14,6 +14,7 @@ import pytest
 import yaml
 from datasets import load_dataset
 
+from curation.shards.card import card
 from curation.shards.load import load
 from curation.shards.publish import LAYOUT, PublishedClip, publish
 from curation.shards.writer import ShardWriter, read_table, table_of, write_table
@@ -218,6 +219,13 @@ def test_the_card_says_what_there_is(published: Path) -> None:
     assert [c["config_name"] for c in front["configs"]] == list(names.PUBLISHED_TABLES)
     assert "| `sft` | 12 train |" in text and "run1" in text and f"| `{KIND}` | 12 |" in text
     assert str(published.parent) not in text
+
+
+def test_the_card_speaks_of_held_out_sources_only_where_some_are(published: Path) -> None:
+    counts = {"rows": {name: {"train": 1, "test": 0} for name in tables.PUBLISHED}, "videos": 1, "kinds": {}}
+    said = [card(counts, ABOUT | {"run_id": "r", "bench_share": share}) for share in (0.1, 0.0)]
+    assert "hold about 10.0 % of the source videos" in said[0] and "Nothing is held out" not in said[0]
+    assert "Nothing is held out" in said[1] and "of the source videos" not in said[1]
 
 
 def test_the_same_clips_give_the_same_bytes(tmp_path: Path) -> None:
