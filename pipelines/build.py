@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,6 +72,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
     from pipelines.config_file import ConfigError, load_config
     from pipelines.ledger import OutputIsBusy
+    from pipelines.masking import environment_secrets, scrub
     from pipelines.run import Refused, run
 
     assignments = list(arguments.assignments)
@@ -94,6 +96,10 @@ def main(argv: list[str] | None = None) -> int:
         print(f"configuration:\n  {str(error).replace(chr(10), chr(10) + '  ')}", file=sys.stderr)
     except (Refused, OutputIsBusy) as error:
         print(f"error: {error}", file=sys.stderr)
+    except Exception:  # a full disk, a fault of the factory's own: with the place, without the secrets
+        print(scrub(traceback.format_exc(), environment_secrets()), file=sys.stderr)
+        print("stopped by the error above; once it is mended, the same command continues where this run stopped", file=sys.stderr)
+        return 1
     return 2
 
 

@@ -87,7 +87,7 @@ def run_clip(payload: dict[str, Any], begin: Begin) -> dict[str, Any]:
             if not failures:
                 place.forget(stage.name, spec.clip_id)
             record = measured(spec.clip_id, stage.name, prints[stage.name], partial(stage.run, clip))
-            record = replace(record, attempts=failures + 1, message=scrub(record.message, _secrets(config)))
+            record = replace(record, attempts=failures + 1, message=_safe(record.message, config))
             place.keep(record)
             if record.outcome != "ok":
                 break
@@ -122,7 +122,7 @@ def _planned(place: Workplace, payload: dict[str, Any], source: Source, key: str
         }
 
     record = measured(key, "source", print_, work)
-    record = replace(record, attempts=failures + 1, message=scrub(record.message, _secrets(config)))
+    record = replace(record, attempts=failures + 1, message=_safe(record.message, config))
     record = replace(record, stats={"source": source.name, **record.stats})
     place.keep(record)
     return record
@@ -147,7 +147,7 @@ def look_at_candidate(payload: dict[str, Any], begin: Begin) -> dict[str, Any]:
             return {"source": asdict(source)}
 
         record = measured(payload["key"], "scan", payload["fingerprint"], work)
-        record = replace(record, attempts=failures + 1, message=scrub(record.message, _secrets(config)))
+        record = replace(record, attempts=failures + 1, message=_safe(record.message, config))
         place.keep(record)
         return {**_ended(record), "records": place.told()}
 
@@ -169,7 +169,7 @@ def measured(item_id: str, stage: str, print_: str, work: Callable[[], dict[str,
     except Exception as error:
         with contextlib.suppress(OSError):  # no room for words on a full disk
             traceback.print_exc()
-        outcome, reason, message = "failed", type(error).__name__, f"{error} ({_place(error)})"[:MESSAGE_LENGTH]
+        outcome, reason, message = "failed", type(error).__name__, f"{error} ({_place(error)})"
     return Record(
         item_id,
         stage,
@@ -186,8 +186,9 @@ def measured(item_id: str, stage: str, print_: str, work: Callable[[], dict[str,
     )
 
 
-def _secrets(config: Config) -> set[str]:
-    return secrets_of(config.model_dump(mode="json")) | environment_secrets()
+def _safe(message: str, config: Config) -> str:
+    """A message for a record: without secrets, and only then cut short, so that no half of one is left."""
+    return scrub(message, secrets_of(config.model_dump(mode="json")) | environment_secrets())[:MESSAGE_LENGTH]
 
 
 def _place(error: BaseException) -> str:

@@ -24,6 +24,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import IO, Any
 
+from pipelines.masking import environment_secrets, scrub, secrets_of
 from pipelines.usage import core_s, peak_mb
 
 LOG_TAIL_BYTES = 6000
@@ -134,7 +135,9 @@ def serve(request: dict[str, Any], requests: int) -> dict[str, Any] | None:
         cost = cost or {"cpu_s": usage.ru_utime + usage.ru_stime, "peak_mb": usage.ru_maxrss / 1024}
     if orphaned:
         return None
-    child.log.seek(max(printed, child.log.seek(0, os.SEEK_END) - LOG_TAIL_BYTES))
+    # Secrets are found in more than is kept, since the cut may go through one.
+    child.log.seek(max(printed, child.log.seek(0, os.SEEK_END) - 2 * LOG_TAIL_BYTES))
+    said = scrub(child.log.read().decode(errors="replace"), _secrets(request))[-LOG_TAIL_BYTES:]
     reply = {
         "id": request["id"],
         "events": [json.loads(line) for line in events.decode().splitlines() if line.endswith("}")],
@@ -143,12 +146,17 @@ def serve(request: dict[str, Any], requests: int) -> dict[str, Any] | None:
         "seconds": time.monotonic() - started,
         "cpu_s": cost["cpu_s"],
         "peak_mb": cost["peak_mb"],
-        "log": child.log.read().decode(errors="replace"),
+        "log": said,
     }
     if _resident is None:
         child.close()
         _resident = kept
     return reply
+
+
+def _secrets(request: dict[str, Any]) -> set[str]:
+    payload = request["payload"]
+    return environment_secrets() | secrets_of(payload.get("config", {}) if isinstance(payload, dict) else {})
 
 
 def _ended_by_itself(child: _Child) -> bool:
@@ -236,7 +244,7 @@ def _perform(request: dict[str, Any], emit: Callable[[dict[str, Any]], None]) ->
         emit({"result": result})
         return not (isinstance(result, dict) and result.get("outcome") == "failed")
     except BaseException as error:
-        emit({"error": {"kind": type(error).__name__, "message": str(error)[:2000]}})
+        emit({"error": {"kind": type(error).__name__, "message": scrub(str(error), _secrets(request))[:2000]}})
         with contextlib.suppress(OSError):  # on a full disk there is no room for words either
             traceback.print_exc()
         return False

@@ -22,7 +22,16 @@ FINAL = ("ok", "rejected")
 
 def fingerprint(*parts: Any) -> str:
     """Hash of JSON values, stable across runs and machines."""
-    text = json.dumps(parts, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return digest(canonical(parts))
+
+
+def canonical(value: Any) -> str:
+    """The one JSON text of a value."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def digest(text: str) -> str:
+    """What ``fingerprint`` makes of a canonical text."""
     return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 

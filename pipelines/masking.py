@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import urllib.parse
 from collections.abc import Iterable
 from typing import Any
 
@@ -43,7 +45,16 @@ def environment_secrets() -> set[str]:
 
 
 def scrub(text: str, secrets: Iterable[str]) -> str:
-    """``text`` without the secrets, for messages that quote what was sent or configured."""
-    for secret in sorted(secrets, key=len, reverse=True):
-        text = text.replace(secret, MASK)
+    """``text`` without the secrets, for messages that quote what was sent or configured.
+
+    Also without those that stand in it as JSON, as part of an address, or in Python's quotes. What is to be cut short is
+    scrubbed first: half a secret is not recognised.
+    """
+    for form in sorted({form for secret in secrets for form in _forms(secret)}, key=len, reverse=True):
+        text = text.replace(form, MASK)
     return text
+
+
+def _forms(secret: str) -> set[str]:
+    as_json = {json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]}
+    return {secret, *as_json, urllib.parse.quote(secret), urllib.parse.quote_plus(secret), repr(secret)[1:-1]}

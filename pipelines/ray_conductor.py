@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pipelines.local_runner import Host, Leg, Task
+from pipelines.masking import environment_secrets, scrub
 
 if TYPE_CHECKING:
     import ray.data
@@ -110,7 +111,7 @@ class Conductor:
             for row in dataset(execution, me).iter_rows():
                 self._hear(execution.number, row=row)
         except BaseException as error:  # told to the driver, which waits
-            broke = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+            broke = f"{type(error).__name__}: {scrub(' '.join(str(error).split()), environment_secrets())[:300]}"
         self._hear(execution.number, ended=True, broke=broke)
 
     def tell(self, number: int, task_id: str, step: int) -> None:

@@ -7,7 +7,7 @@ import importlib
 import json
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -164,8 +164,7 @@ class _Run:
             self.announce(plan)
             if self.worked:
                 tell_losses(plan)
-            self.clips(runner, "clips", [work_of(self.job, spec, self.stages) for spec in plan.clips])
-            kept = self.select(plan)
+            kept = self.select(self.clips(runner, "clips", [work_of(self.job, spec, self.stages) for spec in plan.clips]))
             reasoned = self.reason(runner, kept)
             rewritten = self.rewrite(kept, reasoned)
             published, wrote = publish_clips(self.job, self.run_id(plan), kept, reasoned, rewritten)
@@ -248,21 +247,29 @@ class _Run:
         write_json(self.job.output / names.RUN_JSON, values | {"config": masked(self.job.config.model_dump(mode="json"))})
         self.job.sync()
 
-    def clips(self, runner: Runner, title: str, works: Sequence[Work]) -> None:
-        """Do the work that is due, clip by clip; what was lost with its worker is tried once more."""
+    def clips(self, runner: Runner, title: str, works: Sequence[Work]) -> Sequence[Work]:
+        """Do the work that is due, clip by clip; what was lost with its worker is tried once more. How all stand then."""
         due = {w.spec.clip_id: w for w in works if w.due(self.job.config, retry_failed=self.retry_failed)}
         if not due:
-            return
+            return works
         self.begin()
         self.log.write("begin", what=title, clips=len(due), input=str(self.job.input_root), command=self.command)
         self.round(runner, title, due)
-        works = [work_of(self.job, w.spec, self.stages, selection=w.selection or None) for w in due.values()]
+        now = self.look_again(due.values())
         lost = {
-            w.spec.clip_id: w for w in works if w.last and w.last.reason in ONCE_MORE and again(w.last, self.job.config, False)
+            clip_id: w
+            for clip_id, w in now.items()
+            if w.last and w.last.reason in ONCE_MORE and again(w.last, self.job.config, False)
         }
         if lost:
             print(f"{len(lost)} were lost with their workers; trying them again", flush=True)
             self.round(runner, title, lost)
+            now |= self.look_again(lost.values())
+        return [now.get(w.spec.clip_id, w) for w in works]
+
+    def look_again(self, works: Iterable[Work]) -> dict[str, Work]:
+        """How clips stand by the ledger, per id."""
+        return {w.spec.clip_id: work_of(self.job, w.spec, self.stages, selection=w.selection or None) for w in works}
 
     def round(self, runner: Runner, title: str, due: dict[str, Work]) -> None:
         """Run the clips that are due, and see that each ends in a record."""
@@ -314,14 +321,13 @@ class _Run:
             print(f"{clip_id} FAILED: {NO_RECORD}: {words}", flush=True)
             record_lost_clip(self.job, work, self.stages, Reply(clip_id, failed=Failed(NO_RECORD, words), stage=work.needs[0]))
 
-    def select(self, plan: Plan) -> list[Kept]:
+    def select(self, works: Iterable[Work]) -> list[Kept]:
         """The clips that passed every stage, with their selected questions written."""
         done, prints = [], {}
-        for spec in plan.clips:
-            work = work_of(self.job, spec, self.stages)
+        for work in works:
             if not work.needs and work.last and work.last.outcome == "ok":
-                done.append(spec)
-                prints[spec.clip_id] = work.last.fingerprint
+                done.append(work.spec)
+                prints[work.spec.clip_id] = work.last.fingerprint
         return select_questions(self.job, done, prints)
 
     def reason(self, runner: Runner, kept: Sequence[Kept]) -> dict[str, str]:
@@ -329,8 +335,8 @@ class _Run:
         if not any(stage.after_selection for stage in self.stages):
             return {}
         training = [item for item in kept if item.split == "train"]
-        self.clips(runner, "reasoning", [work_of(self.job, k.spec, self.stages, selection=k.digest) for k in training])
         works = [work_of(self.job, k.spec, self.stages, selection=k.digest) for k in training]
+        works = self.clips(runner, "reasoning", works)
         return {w.spec.clip_id: w.last.fingerprint for w in works if not w.needs and w.last and w.last.outcome == "ok"}
 
     def rewrite(self, kept: Sequence[Kept], reasoned: dict[str, str]) -> Rewritten | None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.clip import Clip
-from pipelines.ledger import fingerprint
+from pipelines.ledger import canonical, digest, fingerprint
 from pipelines.local_runner import Leg
 from pipelines.masking import masked
 from pipelines.resources import Resources, cameras_resources, objects_resources, plain
@@ -282,30 +282,37 @@ def legs_of(stages: tuple[Stage, ...], config: Config) -> tuple[Leg, ...]:
     return tuple(out)
 
 
-_last_values: tuple[Config, Any] | None = None  # of the one configuration that a process works with
+_last_fixed: tuple[Config, tuple[Stage, ...], list[tuple[str, str]]] | None = None  # of what a process works with
 
 
-def _plain_values(config: Config) -> Any:
-    """The configuration as JSON values, made once for all clips; a changed key or token changes no result."""
-    global _last_values
-    if _last_values is None or _last_values[0] is not config:
-        _last_values = (config, masked(config.model_dump(mode="json")))
-    return _last_values[1]
+def _fixed(config: Config, stages: tuple[Stage, ...]) -> list[tuple[str, str]]:
+    """Per stage, the two parts of its fingerprint's text that no clip changes, made once for all clips.
+
+    A changed key or token changes no result, so values are masked.
+    """
+    global _last_fixed
+    if _last_fixed is None or _last_fixed[0] is not config or _last_fixed[1] is not stages:
+        values, texts = masked(config.model_dump(mode="json")), []
+        for stage in stages:
+            sections = {name: values[name] for name in stage.sections}
+            code = [_code_of(room) for room in (*stage.rooms, ".")] if stage.rooms else []
+            columns = [tables.PUBLISHED[name].to_string() for name in stage.writes]
+            texts.append((canonical([config.seed, stage.name, stage.version, sections])[1:-1], canonical([columns, code])[1:-1]))
+        _last_fixed = (config, stages, texts)
+    return _last_fixed[2]
 
 
 def fingerprints(spec: ClipSpec, config: Config, stages: tuple[Stage, ...], selection: str = "") -> dict[str, str]:
     """Per stage, the hash of all that its result for this clip depends on.
 
-    ``selection`` is the digest of the clip's selected questions, for the stages that wait for them.
+    ``selection`` is the digest of the clip's selected questions, for the stages that wait for them. A start looks at every
+    clip, so that this is what starting a large run costs.
     """
-    values = _plain_values(config)
     out: dict[str, str] = {}
-    for stage in stages:
-        sections = {name: values[name] for name in stage.sections}
-        upstream = [out[name] for name in stage.upstream]
-        source = [spec.clip_id, list(spec.source.assumed), selection if stage.after_selection else ""]
+    clip_id, assumed = spec.clip_id, list(spec.source.assumed)
+    for stage, (about, rest) in zip(stages, _fixed(config, stages), strict=True):
+        source = [clip_id, assumed, selection if stage.after_selection else ""]
         source += [spec.source.annotations_sha256] if "imports" in stage.sections else []
-        code = [_code_of(room) for room in (*stage.rooms, ".")] if stage.rooms else []
-        columns = [tables.PUBLISHED[name].to_string() for name in stage.writes]
-        out[stage.name] = fingerprint(source, config.seed, stage.name, stage.version, sections, upstream, columns, code)
+        upstream = [out[name] for name in stage.upstream]
+        out[stage.name] = digest(f"[{canonical(source)},{about},{canonical(upstream)},{rest}]")
     return out

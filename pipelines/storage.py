@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from pipelines.masking import environment_secrets, scrub
+
 T = TypeVar("T")
 SCHEMES = ("s3", "gs", "file")  # file: a folder treated as a store, for tests
 ATTEMPTS = 6
@@ -190,8 +192,9 @@ class Store:
 
 
 def _cannot(what: str, address: str, error: OSError) -> StoreError:
+    words = scrub(" ".join(str(error).split()), environment_secrets())[:300]
     return StoreError(
-        f"cannot {what} {address}: {' '.join(str(error).split())[:300]}. Look at the address, the keys (AWS_ACCESS_KEY_ID, a "
+        f"cannot {what} {address}: {words}. Look at the address, the keys (AWS_ACCESS_KEY_ID, a "
         "profile, the machine's role) and the network; the same command then continues."
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 from dataclasses import dataclass
@@ -59,7 +60,7 @@ class ClipSpec:
     end_s: float
     pixel_options: str  # canonical JSON of the config values that change pixels; part of the clip's identity
 
-    @property
+    @functools.cached_property
     def clip_id(self) -> str:
         """Content hash: video bytes, time span and the options that change pixels; never a path."""
         text = json.dumps(

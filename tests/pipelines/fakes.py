@@ -115,6 +115,12 @@ def _misbehave(wish: dict[str, Any], stage: str) -> None:
         raise OSError(f"refused {os.environ[wish['name']]} as a key")
     if does == "leak_store_key":
         raise OSError(f"403 for {os.environ['AWS_ACCESS_KEY_ID']}:{os.environ['AWS_SECRET_ACCESS_KEY']}")
+    if does == "leak_at_the_cut":  # so that what is kept of the output begins, and of the message ends, in the middle of it
+        key = os.environ["SOME_API_KEY"]
+        if wish["how"] == "raise":
+            raise ValueError("x" * (2000 - len(key) // 2) + key)
+        print(key + "y" * (400 - len(key) // 2), flush=True)
+        os.abort()
     if does == "leak_and_abort":
         print("key", os.environ["SOME_API_KEY"], flush=True)
         os.abort()

@@ -118,6 +118,16 @@ def test_a_rerun_of_a_finished_run_does_nothing(mixed: tuple[Path, Path], capsys
     assert "nothing was left to do" in capsys.readouterr().out
 
 
+def test_a_finished_run_starts_with_one_look_at_each_clip(mixed: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a start costs with many clips: the last record of a done clip, and of its reasoning, is read once."""
+    source, out = mixed
+    looked: list[str] = []
+    real = Ledger.read
+    monkeypatch.setattr(Ledger, "read", lambda self, stage, item: (looked.append(stage), real(self, stage, item))[1])
+    assert build(source, out, run={"clip_timeout_s": 2.0, "workers": 2, "max_failure_rate": 0.9}) == 0
+    assert (looked.count("questions"), looked.count("reasoning")) == (7, 3), "seven clips, three of them kept"
+
+
 def test_the_status_of_a_running_run_names_its_process(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     flag = tmp_path / "flag"
     slow = {"at": "objects", "does": "slow", "seconds": 60, "flag": str(flag)}
@@ -225,6 +235,49 @@ def test_secrets_reach_no_file_and_no_line(
     assert secret not in said.out + said.err
     for file in (tmp_path / "out").rglob("*"):
         assert not file.is_file() or secret.encode() not in file.read_bytes(), file
+
+
+def test_no_half_of_a_secret_is_left_where_words_are_cut_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    secret = "abcdefgh-12345678-ijklmnop-90"
+    monkeypatch.setenv("SOME_API_KEY", secret)
+    wishes = {how: {"at": "cameras", "does": "leak_at_the_cut", "how": how} for how in ("raise", "abort")}
+    assert build(make_input(tmp_path / "in", **wishes), tmp_path / "out", run={"max_failure_rate": 1.0}) == 0
+    found = [json.loads(p.read_text()) for p in (tmp_path / "out" / "ledger" / "cameras").rglob("*.json")]
+    assert sorted(record["reason"] for record in found) == ["ValueError", "crashed"]
+    for file in (tmp_path / "out").rglob("*"):
+        text = file.read_bytes().decode("latin1") if file.is_file() else ""
+        assert not any(half in text for half in (secret[:10], secret[-10:])), file
+
+
+@pytest.mark.parametrize("secret", ['pass"word\\0123', "schlüssel-0123", "a/b+c=d e&0123456"])
+def test_a_secret_is_known_in_json_in_an_address_and_in_quotes(secret: str) -> None:
+    import urllib.parse
+
+    from pipelines.masking import scrub
+
+    for text in (
+        secret,
+        json.dumps(secret)[1:-1],
+        repr(secret)[1:-1],
+        urllib.parse.quote(secret),
+        urllib.parse.quote_plus(secret),
+    ):
+        assert scrub(f"<{text}>", {secret}) == "<***>"
+
+
+def test_an_error_of_the_driver_is_told_without_secrets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from pipelines import build as command
+
+    def breaks(*_: object, **__: object) -> int:
+        raise OSError(28, f"No space left on device for {os.environ['SOME_API_KEY']}")
+
+    monkeypatch.setenv("SOME_API_KEY", "sk-0123456789abcdef")
+    monkeypatch.setattr("pipelines.run.run", breaks)
+    assert command.main(["--input", str(tmp_path), "--output", str(tmp_path / "out")]) == 1
+    said = capsys.readouterr().err
+    assert "No space left on device for ***" in said and "the same command continues" in said and "sk-0123" not in said
 
 
 def test_secrets_of_every_service_reach_no_file_and_no_line(
