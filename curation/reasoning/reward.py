@@ -5,8 +5,9 @@ characters of thinking. cam, obj: exp(-mean L2 error over the states), 0 where t
 side has any. Nulls are dropped before pairing.
 
 In two points this is kinder than the public code, which its own format contradicts there: ``Object Center: null`` names the kind
-(there, a bracket must follow both labels, so that no question about the camera alone can earn the 0.4), and a solution of None
-means no state (there, it raises; ``ms-swift-grpo`` exports write ``[null, null]``, which both read alike).
+(there, a bracket must follow both labels, so that a question about the camera alone earns 0.92 at most), and a solution of None
+means no state (there, it raises; ``ms-swift-grpo`` exports write ``[]``, which both read alike). In one it is stricter: the tags
+themselves count towards the 20 characters there, so that any thinking is long enough.
 """
 
 from __future__ import annotations
