@@ -336,8 +336,8 @@ class _Run:
             return {}
         training = [item for item in kept if item.split == "train"]
         works = [work_of(self.job, k.spec, self.stages, selection=k.digest) for k in training]
-        works = self.clips(runner, "reasoning", works)
-        return {w.spec.clip_id: w.last.fingerprint for w in works if not w.needs and w.last and w.last.outcome == "ok"}
+        done = self.clips(runner, "reasoning", works)
+        return {w.spec.clip_id: w.last.fingerprint for w in done if not w.needs and w.last and w.last.outcome == "ok"}
 
     def rewrite(self, kept: Sequence[Kept], reasoned: dict[str, str]) -> Rewritten | None:
         """Have chains of thought written anew, where the configuration says by whom."""
