@@ -98,7 +98,8 @@ class DepthConfig(Section):
     weights: str = ""
     """The model: a folder or a Hugging Face id; empty for the usual one of ``mono``."""
     domain_sigma_rel: float = Field(default=0.15, gt=0)
-    """How far the model's metres may be off for a whole clip, relative: its error on scenes like yours, which no clip shows."""
+    """How far the model's metres may be off for a whole clip, relative: its error on scenes like yours, which no clip shows. From
+    0.09 on no number can be asked of clips with one eye, only words; a value below the truth makes wrong labels."""
     domain_max_m: float = Field(default=80.0, gt=0)
     """Farthest depth that the model was trained for, metres; points beyond do not count; clips of little else are rejected."""
     device: str = "auto"
