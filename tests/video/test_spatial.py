@@ -58,6 +58,16 @@ def test_a_phones_calibration_is_read_from_its_boxes(tmp_path: Path) -> None:
     assert found is not None and found.reversed and found.disparity_adjustment == -0.005 and found.hfov_deg is None
 
 
+def test_a_long_recording_keeps_its_boxes_behind_pictures_of_a_64_bit_size(tmp_path: Path) -> None:
+    """Phones write the boxes last; pictures of 4 GB and more carry their size in eight bytes, the last box may have none."""
+    start, pictures = box("ftyp", b"qt  "), struct.pack(">I4sQ", 1, b"mdat", 16 + 1000) + bytes(1000)
+    moov = bytearray(movie(vexu(), box("hfov", struct.pack(">I", 63400))))
+    moov = moov[moov.index(b"moov") - 4 :]
+    for size in (moov[:4], bytes(4)):  # 0: to the end of the file
+        found = read_spatial(written(tmp_path, start + pictures + size + moov[4:]))
+        assert found is not None and found.baseline_m == 0.01924 and found.hfov_deg == 63.4
+
+
 @pytest.mark.parametrize("cut", [4, 20, 1100, 1200, -10])
 def test_a_cut_or_plain_file_says_nothing(tmp_path: Path, cut: int) -> None:
     assert read_spatial(written(tmp_path, movie(vexu())[:cut])) is None
