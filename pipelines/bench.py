@@ -52,8 +52,7 @@ def main(argv: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as temporary:
         folder = arguments.keep or Path(temporary)
         found = measure(folder, arguments.frames, arguments.camera, arguments.seed)
-        worlds = folder / "worlds"
-        scale = bench_scale.measure(folder, bench_scale.PARTS, arguments.scale, bench_scale.ROWS, world=worlds)
+        scale = bench_scale.measure(Path(temporary), bench_scale.PARTS, arguments.scale, bench_scale.ROWS)
     rows = bench_rows.measure(arguments.rows, workers=2)
     if arguments.json:
         print(json.dumps(found | {"rows": rows, "scale": scale}, indent=1))

@@ -3,7 +3,7 @@
   clips     tiny clips in growing numbers: wall and core seconds and driver memory per clip (both must stay flat), and what a
             finished run costs to start again
   workers   the same CPU work with one worker and with two
-  overhead  real stages on one rendered clip: a run against a bare loop over its stages, in core-seconds
+  overhead  real stages on rendered clips: a run against a bare loop over their stages, in core-seconds and by the clock
   packing   rows by the million through the packer: rate and peak memory
 
 Wall times say how busy the machine was as much as how fast the engine is: the load is printed beside them.
@@ -29,6 +29,7 @@ from pipelines.local_runner import WORKER_ENV, Reply, Task
 from pipelines.usage import core_s, peak_mb
 from schemas import run_folder as names
 from schemas.config import Config, ShardsConfig
+from schemas.outcome import Rejected
 
 ROWS = 2_000_000
 PARTS = ("clips", "workers", "overhead", "packing")
@@ -55,9 +56,8 @@ def parser() -> argparse.ArgumentParser:
         help="for the tiny clips (default 2); 0 does them in the driver's own process, at a third of the cost, for large "
         "numbers, where only what grows with them is of interest",
     )
-    out.add_argument(
-        "--world", type=Path, metavar="DIR", help="folder with one stereo source for `overhead`; rendered where absent"
-    )
+    out.add_argument("--world", type=Path, metavar="DIR", help="folder of stereo sources for `overhead`; rendered where absent")
+    out.add_argument("--real", type=int, default=4, metavar="N", help="clips to render for `overhead` (default 4)")
     out.add_argument("--folder", type=Path, metavar="DIR", help="where runs lie meanwhile (default below TMPDIR)")
     out.add_argument("--json", action="store_true", help="print JSON instead of text")
     return out
@@ -68,21 +68,34 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
     with tempfile.TemporaryDirectory(dir=arguments.folder) as temporary:
         found = measure(
-            Path(temporary), arguments.parts, arguments.clips, arguments.rows, workers=arguments.workers, world=arguments.world
+            Path(temporary),
+            arguments.parts,
+            arguments.clips,
+            arguments.rows,
+            workers=arguments.workers,
+            world=arguments.world,
+            real=arguments.real,
         )
     print(json.dumps(found, indent=1) if arguments.json else text(found))
     return 0
 
 
 def measure(
-    root: Path, parts: Sequence[str], clips: Sequence[int], rows: int, *, workers: int = 2, world: Path | None = None
+    root: Path,
+    parts: Sequence[str],
+    clips: Sequence[int],
+    rows: int,
+    *,
+    workers: int = 2,
+    world: Path | None = None,
+    real: int = 4,
 ) -> dict[str, Any]:
     """The figures of the parts asked for, with the machine's load before and after."""
     found: dict[str, Any] = {"cores": len(os.sched_getaffinity(0)), "load_before": round(os.getloadavg()[0], 1)}
     calls: dict[str, Callable[[], Any]] = {
         "clips": lambda: [tiny_run(root, n, workers) for n in clips],
         "workers": two_workers,
-        "overhead": lambda: overhead(root, world),
+        "overhead": lambda: overhead(root, world, real),
         "packing": lambda: alone("packing", str(root / "packed"), str(rows)),
     }
     for part in parts:
@@ -203,22 +216,32 @@ def _bare(processes: int, each: int) -> float:
     return time.perf_counter() - began
 
 
-def overhead(root: Path, world: Path | None) -> dict[str, Any]:
-    """One clip through the real stages: a whole run against a loop that calls them one after another."""
+def overhead(root: Path, world: Path | None, clips: int) -> dict[str, Any]:
+    """Clips through the real stages: a whole run of one worker against a loop that calls them one after another.
+
+    Both do all stages, reasoning included, and import what they need. What only a run does (plan, ledger, a process per clip,
+    selection over all clips, publishing, the card, the summary) is the engine.
+    """
     if world is None:
         from pipelines import simulate
 
-        world = root / "worlds"
-        scene = ["--worlds", "1", "--size", "640x400", "--frames", "40", "--cameras", "orbit", "--workers", "1"]
+        world = root / "real_worlds"
+        scene = ["--worlds", str(clips), "--size", "640x400", "--frames", "40", "--cameras", "orbit", "--workers", "1"]
         if simulate.main(["--output", str(world), *scene]):
             raise RuntimeError("the world could not be rendered; see above")
     bare = alone("loop", str(world), str(root / "bare"))
     engine = alone("engine", str(world), str(root / "engine"))
+    if engine["kept"] != bare["kept"]:
+        raise RuntimeError(f"expected both ways to keep as many clips, got {bare['kept']} and {engine['kept']}")
     return {
+        "clips": engine["kept"],
         "bare_core_s": round(bare["core_s"], 2),
         "engine_core_s": round(engine["core_s"], 2),
         "stages_core_s": round(engine["stages_core_s"], 2),
         "overhead": round(engine["core_s"] / bare["core_s"] - 1, 4),
+        "bare_wall_s": round(bare["wall_s"], 2),
+        "engine_wall_s": round(engine["wall_s"], 2),
+        "overhead_by_the_clock": round(engine["wall_s"] / bare["wall_s"] - 1, 4),
     }
 
 
@@ -227,6 +250,8 @@ def _loop(world: str, out: str) -> None:
     from pipelines.clip import Clip
 
     config = Config.model_validate({"shards": {"bench_share": 0.0}})
+
+    kept: list[str] = []
 
     def work() -> None:
         for module in stages.PRELOAD:
@@ -237,11 +262,16 @@ def _loop(world: str, out: str) -> None:
         for source in stages.scan(Path(world), config.video).sources:
             for spec in stages.plan_clips(source, config.video).clips:
                 clip = Clip(spec, config, Path(out))
-                for stage in stages.STAGES:
-                    if not stage.after_selection:
+                try:
+                    for stage in stages.STAGES:
+                        if stage.after_selection and not clip.file(names.SELECTED).exists():
+                            shutil.copyfile(clip.file(names.QUESTIONS), clip.file(names.SELECTED))
                         stage.run(clip)
+                except Rejected:
+                    continue
+                kept.append(spec.clip_id)
 
-    print(json.dumps(_cost(work)))
+    print(json.dumps({**_cost(work), "kept": len(kept)}))
 
 
 def _engine(world: str, out: str) -> None:
@@ -252,7 +282,8 @@ def _engine(world: str, out: str) -> None:
     report = json.loads((Path(out) / names.RUN_JSON).read_text(encoding="utf-8"))
     if not report["clips"]["kept"]:
         raise RuntimeError(f"expected a clip that passes every stage, got {report['clips']}, {report['stages']}")
-    print(json.dumps({**figures, "stages_core_s": sum(stage["cpu_s"] for stage in report["stages"].values())}))
+    stages_core_s = sum(stage["cpu_s"] for stage in report["stages"].values())
+    print(json.dumps({**figures, "stages_core_s": stages_core_s, "kept": report["clips"]["kept"]}))
 
 
 def _packing(folder: str, rows: str) -> None:
@@ -310,8 +341,9 @@ def text(found: dict[str, Any]) -> str:
     if loop := found.get("overhead"):
         apart = loop["engine_core_s"] - loop["stages_core_s"]
         lines.append(
-            f"one real clip: a run takes {loop['engine_core_s']} core-s, a bare loop over its stages {loop['bare_core_s']} "
-            f"({loop['overhead']:+.1%}); {apart:.1f} core-s of the run are start, plan and publishing, once per run"
+            f"{loop['clips']} real clips: a run takes {loop['engine_core_s']} core-s, a bare loop over their stages "
+            f"{loop['bare_core_s']} ({loop['overhead']:+.1%}); by the clock {loop['engine_wall_s']} s against "
+            f"{loop['bare_wall_s']} s ({loop['overhead_by_the_clock']:+.1%}). {apart:.1f} core-s of the run are outside of stages"
         )
     if packed := found.get("packing"):
         rate = packed["rows"] / packed["wall_s"]

@@ -115,10 +115,29 @@ def questions(clip: Clip) -> dict[str, Any]:
     return {"questions": 1}
 
 
+def reasoning(clip: Clip) -> dict[str, Any]:
+    """Of the selected question, a chain of thought."""
+    still = [[0.0] * 3] * 2
+    thoughts = {"thinking": "It moves.", "response": "<answer>A</answer>", "camera_center": still, "reward": 1.0}
+    clip.save_table(names.REASONING, [row | thoughts for row in clip.selected], tables.ST_COT)
+    solved = {"solution": [{"answer": "A", "camera_center": still, "object_center": None}], "motion_score": 2.0}
+    clip.save_table(names.RFT, [row | solved for row in clip.selected], tables.RFT)
+    return {"chains": len(clip.selected)}
+
+
+# Sections as of the real stages: what a start costs is mostly the fingerprints.
 STAGES = (
-    Stage("video", 1, (), (), (), video),
-    Stage("cameras", 1, (), ("video",), ("cameras", "objects", "tracks"), cameras),
-    Stage("questions", 1, (), ("cameras",), ("facts", "sft"), questions),
+    Stage("video", 1, ("video",), (), (), video),
+    Stage(
+        "cameras",
+        1,
+        ("cameras", "objects", "depth", "naming", "imports"),
+        ("video",),
+        ("cameras", "objects", "tracks"),
+        cameras,
+    ),
+    Stage("questions", 1, ("relations", "questions"), ("cameras",), ("facts", "sft"), questions),
+    Stage("reasoning", 1, ("reasoning",), ("questions",), ("st_cot", "rft"), reasoning, after_selection=True),
 )
 
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import os
+from collections import Counter
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
 from curation.video import decode_clip, plan_clips, scan
-from schemas.config import VideoConfig
+from pipelines.run import run
+from pipelines.usage import peak_mb, reset_peak
+from schemas.config import Config, VideoConfig
 from schemas.outcome import Rejected
 from tests.video.media import (
     left_of,
@@ -25,10 +31,16 @@ CONFIG = VideoConfig(min_clip_s=1.0)
 
 
 @pytest.fixture(scope="session")
-def outcomes(tmp_path_factory) -> dict[str, list[str]]:
-    """Name of the source -> the words of all its outcomes, ``ok`` for each clip that was decoded."""
+def corpus(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("corpus")
     _fill(root)
+    return root
+
+
+@pytest.fixture(scope="session")
+def outcomes(corpus, tmp_path_factory) -> dict[str, list[str]]:
+    """Name of the source -> the words of all its outcomes, ``ok`` for each clip that was decoded."""
+    root, video = corpus, tmp_path_factory.mktemp("decoded") / "out.mp4.tmp"
     found = scan(root, CONFIG)
     out: dict[str, list[str]] = {name: [why.reason] for name, why in found.refused}
     for source in found.sources:
@@ -41,7 +53,7 @@ def outcomes(tmp_path_factory) -> dict[str, list[str]]:
         words += [_word(why) for _, why in plan.refused]
         for clip in plan.clips:
             try:
-                decode_clip(clip, CONFIG, root / "out.mp4.tmp")
+                decode_clip(clip, CONFIG, video)
                 words.append("ok")
             except Rejected as why:
                 words.append(_word(why))
@@ -63,6 +75,7 @@ def _fill(root: Path) -> None:
         if calibration:
             write_calibration(root / name / "calib.yaml", calibration)
 
+    write_video(root / "x.mkv", left_of(stereo(30, seed=75))).rename(root / "matroska_in_name_an_mp4.mp4")
     (root / "text.mp4").write_text("this is no video\n" * 100)
     (root / "concat.mp4").write_text("ffconcat version 1.0\nfile 'good.mp4'\n")
     (root / "playlist.mp4").write_text("#EXTM3U\n#EXTINF:4,\ngood.mp4\n#EXT-X-ENDLIST\n")
@@ -142,6 +155,7 @@ def _fill_more(root: Path) -> None:
 
 
 EXPECTED = {
+    "matroska_in_name_an_mp4": ["ok"],
     "text": ["unreadable_video"],
     "concat": ["unreadable_video"],
     "playlist": ["unreadable_video"],
@@ -211,6 +225,53 @@ def test_nothing_else_comes_out_of_the_corpus(outcomes):
 
 def test_hostile_names_and_sidecars_ran_nothing(outcomes):
     assert not Path("/tmp/pwned").exists() and not Path("pwned").exists()
+
+
+def test_a_run_over_all_of_it_ends_well_and_writes_nothing_outside_of_its_folder(corpus, outcomes, tmp_path, monkeypatch):
+    """The whole engine over the corpus, as far as the pixels: what follows would see decoded clips only."""
+
+    def seen() -> dict[str, tuple[int, int, int]]:
+        paths = [corpus, *corpus.rglob("*")]
+        return {str(p): ((s := p.lstat()).st_mode, s.st_size, s.st_mtime_ns) for p in paths}
+
+    (tmp_path / "cwd").mkdir()
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.chdir(tmp_path / "cwd")
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
+    before = seen()
+    options = {"run": {"workers": 2, "max_failure_rate": 0.0}, "video": {"min_clip_s": 1.0}, "shards": {"bench_share": 0.0}}
+    assert run(corpus, tmp_path / "out", Config.model_validate(options), line="tests.video.pixels_line") == 0
+    assert seen() == before and not list((tmp_path / "cwd").iterdir()) and not list((tmp_path / "temporary").iterdir())
+    assert {path.name for path in tmp_path.iterdir()} == {"cwd", "temporary", "out"}
+    found = json.loads((tmp_path / "out" / "run.json").read_text())
+    every = [word for words in outcomes.values() for word in words]
+    assert found["clips"]["pending"] == found["clips"]["failed"] == 0 and not found["sources"]["failed"]
+    assert found["stages"]["video"]["ok"] == every.count("ok")
+    refused = Counter(found["sources"]["rejected"]) + Counter(found["stages"]["video"]["rejected"])
+    assert refused == Counter(word for word in every if word != "ok")
+
+
+def test_two_hours_are_cut_in_bounded_memory(tmp_path):
+    """14,400 frames, 1.2 GB of pixels: ten seconds, encoded once and strung together."""
+    piece = write_video(tmp_path / "piece.mp4", left_of(stereo(20, seed=74)), fps=2)
+    with av.open(str(piece)) as given, av.open(str(tmp_path / "long.mp4"), "w") as out:
+        stream = out.add_stream_from_template(given.streams.video[0])
+        packets = [p for p in given.demux(video=0) if p.dts is not None]
+        span = round(10 / given.streams.video[0].time_base)
+        for n in range(720):
+            for packet in packets:
+                copy = av.Packet(bytes(packet))
+                copy.pts, copy.dts = packet.pts + n * span, packet.dts + n * span
+                copy.time_base, copy.is_keyframe, copy.stream = packet.time_base, packet.is_keyframe, stream
+                out.mux(copy)
+    piece.unlink()
+    (source,) = scan(tmp_path, CONFIG).sources
+    reset_peak()
+    before_mb = peak_mb()
+    plan = plan_clips(source, CONFIG)
+    assert peak_mb() - before_mb < 150
+    assert plan.clips and 7100 < max(clip.end_s for clip in plan.clips) <= 7201
+    assert all(a.end_frame <= b.start_frame for a, b in itertools.pairwise(plan.clips))
 
 
 @pytest.mark.parametrize("seed", range(3))
