@@ -27,6 +27,10 @@ def estimate_mono_path(
             ``depth_out_of_domain``, ``depth_inconsistent`` (see ``curation.depth.alignment``).
         WeightsMissing, ImportError: the model is not here.
     """
+    if depth_config.mono != "none":
+        from curation.depth.monocular import load_model
+
+        load_model(frames.camera, depth_config)
     if config.backend == "classical":
         structure = estimate_structure(frames, config, seed=seed)
     else:

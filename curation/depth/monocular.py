@@ -43,6 +43,15 @@ def metric_depth(left: UInt8[Array, "t h w 3"], camera: Intrinsics, config: Dept
     return np.stack(in_batches(list(left), config.batch, some, advice=advice))
 
 
+def load_model(camera: Intrinsics, config: DepthConfig) -> None:
+    """Load the model of ``config.mono`` for ``metric_depth`` to find: what is missing shows before other work is done.
+
+    Raises:
+        WeightsMissing, ImportError: as ``metric_depth``.
+    """
+    BACKENDS[config.mono](camera, config)
+
+
 def _small(depth: Float[Array, "h w"]) -> Float[Array, "h2 w2"]:
     step = max(1, -(-depth.shape[1] // _MAX_WIDTH))
     small = depth[step // 2 :: step, step // 2 :: step].astype(np.float32)

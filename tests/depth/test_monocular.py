@@ -17,7 +17,8 @@ from curation.depth import monocular  # noqa: E402
 from curation.depth.monocular import BACKENDS, metric_depth  # noqa: E402
 from curation.objects.backends.weights import WeightsMissing  # noqa: E402
 from schemas.camera import Intrinsics  # noqa: E402
-from schemas.config import DepthConfig  # noqa: E402
+from schemas.clip import ClipFrames  # noqa: E402
+from schemas.config import CamerasConfig, DepthConfig  # noqa: E402
 
 CAMERA = Intrinsics(100.0, 100.0, 64.0, 40.0, 128, 80)
 FRAMES = np.random.default_rng(0).integers(0, 255, (3, 80, 128, 3), np.uint8)
@@ -114,6 +115,19 @@ def test_depth_anything_3_is_scaled_by_the_focal_length_at_its_own_resolution(mo
 def test_missing_weights_say_what_to_download_how_and_how_large(mono: str) -> None:
     with pytest.raises(WeightsMissing, match=r"hf download \S+ --local-dir FOLDER.*B.*--set depth.weights=FOLDER"):
         metric_depth(FRAMES, CAMERA, DepthConfig(mono=mono, device="cpu"))  # type: ignore[arg-type]
+
+
+def test_a_missing_model_shows_before_the_shape_of_the_path_is_worked_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from curation.cameras import mono_metric
+
+    monkeypatch.setattr(mono_metric, "estimate_structure", lambda *_, **__: pytest.fail("work that is lost"))
+    index = np.arange(3)
+    frames = ClipFrames("c", FRAMES, None, index / 10, index, index, index, CAMERA, None)
+    config = DepthConfig(mono="zoedepth", weights=str(tmp_path / "none"), device="cpu")
+    with pytest.raises(WeightsMissing, match="--set depth.weights=FOLDER"):
+        mono_metric.estimate_mono_path(frames, CamerasConfig(), config)
 
 
 @pytest.mark.parametrize("mono", ["moge2", "depth_anything_3"])
