@@ -252,8 +252,8 @@ def test_a_run_over_all_of_it_ends_well_and_writes_nothing_outside_of_its_folder
 
 
 def test_two_hours_are_cut_in_bounded_memory(tmp_path):
-    """14,400 frames, 1.2 GB of pixels: ten seconds, encoded once and strung together."""
-    piece = write_video(tmp_path / "piece.mp4", left_of(stereo(20, seed=74)), fps=2)
+    """7,200 frames, 0.6 GB of pixels: ten seconds, encoded once and strung together."""
+    piece = write_video(tmp_path / "piece.mp4", left_of(stereo(10, seed=74)), fps=1)
     with av.open(str(piece)) as given, av.open(str(tmp_path / "long.mp4"), "w") as out:
         stream = out.add_stream_from_template(given.streams.video[0])
         packets = [p for p in given.demux(video=0) if p.dts is not None]
