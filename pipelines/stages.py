@@ -120,7 +120,7 @@ def objects(clip: Clip) -> dict[str, Any]:
         config = clip.config
         prompts = list_entities(clip.frames, config.naming, config.objects.backend)
         tracks = room.find_moving_objects(clip.frames, path, config.objects, config.depth, seed=config.seed, prompts=prompts)
-        words = name_objects(clip.frames, tracks, config.naming) if tracks else []
+        words = name_objects(clip.frames, tracks, config.naming, path) if tracks else []
     elif isinstance(path, CameraPath):
         from curation.imports.one_eye import objects_of_one_eye
 

@@ -27,6 +27,6 @@ def imported_objects(
         from curation.imports.unlabelled import grouped_objects
 
         tracks = grouped_objects(annotation, frames, path, config)
-        return tracks, describe(frames, tracks) if tracks else []
+        return tracks, describe(frames, tracks, path) if tracks else []
     tracks, names = labelled_objects(annotation, frames, path, config.imports, max_objects=limit)
-    return tracks, worded(describe(frames, tracks), names, annotation.maker) if tracks else []
+    return tracks, worded(describe(frames, tracks, path), names, annotation.maker) if tracks else []

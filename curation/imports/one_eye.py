@@ -70,7 +70,7 @@ def moving_bodies(
     kept = [_doubted(tracks[k], path, config.depth.domain_sigma_rel, jitter) for k in sure]
     kept = [replace(track, object_id=f"obj_{n + 1}") for n, track in enumerate(kept)]
     source = bodies[0].source if bodies else ""
-    return kept, worded(describe(frames, kept), [named[k] for k in sure], source) if kept else []
+    return kept, worded(describe(frames, kept, path), [named[k] for k in sure], source) if kept else []
 
 
 def _annotation(

@@ -15,8 +15,9 @@ import numpy as np
 from jaxtyping import Int, UInt8
 from pycocotools import mask as coco
 
+from curation.geometry import inverse, transform
 from curation.objects.colours import COLOURS, UNCLEAR, close_to, colour_names
-from schemas.camera import Array
+from schemas.camera import Array, CameraPath
 from schemas.clip import ClipFrames
 from schemas.track import Description, ObjectTrack
 
@@ -30,6 +31,7 @@ _PLAIN = ("black", "grey", "white", "brown")
 _MIN_PIXELS = 60
 _RIVAL_AREA = 0.03  # a patch of the background rivals an object from this share of its area on: the same thing, farther off
 _USUAL_SHARE = 0.08  # of an object's pixels, in the median look, from which a colour is one of its own
+_BESIDE_POINT = 0.01  # of the width, from a measured point of the object to where it is pointed at
 _SIZE_RATIO = 1.8  # between the real sizes of two objects that are called large and small
 
 
@@ -58,9 +60,13 @@ class _Look:
     looks: tuple[int, ...]
 
 
-def describe(frames: ClipFrames, tracks: Sequence[ObjectTrack]) -> list[Description]:
-    """One description per track, in order; its text is empty where none fits that object alone."""
-    looks = [_look(frames, tracks, track) for track in tracks]
+def describe(frames: ClipFrames, tracks: Sequence[ObjectTrack], path: CameraPath | None = None) -> list[Description]:
+    """One description per track, in order; its text is empty where none fits that object alone.
+
+    With the camera path, objects are pointed at only beside points that were measured on them: the mask of a walker's legs has
+    its innermost place between them.
+    """
+    looks = [_look(frames, tracks, track, path) for track in tracks]
     pictures = _Pictures(frames)
     texts: list[str] = []
     for track, look in zip(tracks, looks, strict=True):
@@ -109,7 +115,12 @@ def _pointed(look: _Look, colour: str) -> str:
 
 
 def _point(
-    frames: ClipFrames, tracks: Sequence[ObjectTrack], track: ObjectTrack, measured: int, looks: Sequence[int]
+    frames: ClipFrames,
+    tracks: Sequence[ObjectTrack],
+    track: ObjectTrack,
+    measured: int,
+    looks: Sequence[int],
+    path: CameraPath | None,
 ) -> tuple[float, float] | None:
     """The innermost place (u, v) of the object's mask, as shares of width and height, clear of all other masks.
 
@@ -120,6 +131,8 @@ def _point(
     for other in tracks:
         if other.object_id != track.object_id and other.masks[measured] is not None:
             free = free & (1 - cv2.dilate(_mask(other, measured), np.ones((5, 5), np.uint8)))
+    if path is not None:
+        free = free & _beside_points(frames, track, measured, path)
     shares = []
     for q in looks:
         names = colour_names(frames.left[int(frames.question[q])][_mask(track, int(frames.question[q])).astype(bool)][None])
@@ -137,7 +150,20 @@ def _point(
     return None
 
 
-def _look(frames: ClipFrames, tracks: Sequence[ObjectTrack], track: ObjectTrack) -> _Look | None:
+def _beside_points(frames: ClipFrames, track: ObjectTrack, measured: int, path: CameraPath) -> UInt8[Array, "h w"]:
+    """Pixels near some of the object's measured points."""
+    points = track.points_m[measured]
+    seen = transform(inverse(path.world_from_camera[measured]), points[np.isfinite(points).all(1)].astype(float))
+    height, width = frames.left.shape[1:3]
+    out = np.zeros((height, width), np.uint8)
+    columns, rows = np.floor(frames.camera.project(seen[seen[:, 2] > 0])).astype(int).T
+    inside = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
+    out[rows[inside], columns[inside]] = 1
+    reach = max(4, round(_BESIDE_POINT * width))
+    return np.asarray(cv2.dilate(out, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))))
+
+
+def _look(frames: ClipFrames, tracks: Sequence[ObjectTrack], track: ObjectTrack, path: CameraPath | None) -> _Look | None:
     areas = {q: _area(track, int(m)) for q, m in enumerate(frames.question) if track.visible[m] and track.masks[m] is not None}
     areas = {q: area for q, area in areas.items() if area >= _MIN_PIXELS}
     if not areas:
@@ -156,7 +182,7 @@ def _look(frames: ClipFrames, tracks: Sequence[ObjectTrack], track: ObjectTrack)
         frame,
         measured,
         _centre(track, measured, frames.camera.width),
-        _point(frames, tracks, track, measured, looks),
+        _point(frames, tracks, track, measured, looks, path),
         _size(track, measured),
         areas[frame],
         tuple(looks),

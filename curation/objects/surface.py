@@ -102,9 +102,7 @@ def on_surface_share(
     return on / np.maximum(tested, 1), tested
 
 
-def thickness_m(
-    points: Float[Array, "n 3"], covariance: Float[Array, "n 3 3"], cam_from_world: Float[Array, "t 4 4"]
-) -> float:
+def thickness_m(points: Float[Array, "n 3"], covariance: Float[Array, "n 3 3"], cam_from_world: Float[Array, "t 4 4"]) -> float:
     """How thick a cloud is across the most favourable of the planes that may be level: a shadow has no thickness.
 
     Nothing says which way is up but the cameras, whose mean up is within some degrees of it.

@@ -11,7 +11,8 @@ from schemas.track import ObjectTrack
 
 _BORDER_SHARE = 0.01
 _NEAR_M = 1.0  # between the points of two parts of one body, at the least
-_SWING_M, _SIGMAS = 0.3, 3.0  # how far one part may move about the other: limbs, and what is not known of both
+_SWING_M, _SIGMAS = 0.3, 3.0  # how far one part may move about the other, besides what is not known of both ...
+_STRIDE_M = 0.8  # ... and how far where they never part: a walker's legs about the head
 
 
 def cut_sideways(track: ObjectTrack) -> Bool[Array, "t"]:
@@ -34,6 +35,8 @@ def only_in_part(track: ObjectTrack) -> bool:
 def may_be_one(one: ObjectTrack, other: ObjectTrack) -> bool:
     """Whether two tracks may be parts of one body: at some time they are near each other, and neither moves about the other.
 
+    A limb does move about its body, by a stride at most, and is near it at every time.
+
     Such parts are no pair: "their distance does not change" says nothing, and two of them are not two movers. Tracks that are
     never seen together have no common frames to ask about.
     """
@@ -43,9 +46,11 @@ def may_be_one(one: ObjectTrack, other: ObjectTrack) -> bool:
     apart = other.centroid_m[both] - one.centroid_m[both]
     variance = np.trace(one.centroid_cov_m2[both] + other.centroid_cov_m2[both], axis1=1, axis2=2)
     swing = float(np.linalg.norm(np.ptp(apart, axis=0)))
-    if swing > _SWING_M + _SIGMAS * float(np.sqrt(np.nanmean(variance))):
+    swing -= _SIGMAS * float(np.sqrt(np.nanmean(variance)))
+    if swing > _STRIDE_M:
         return False
-    return min(_gap_m(one.points_m[t], other.points_m[t]) for t in both) < _NEAR_M
+    gaps_m = [_gap_m(one.points_m[t], other.points_m[t]) for t in both]
+    return (min(gaps_m) if swing <= _SWING_M else max(gaps_m)) < _NEAR_M
 
 
 def _gap_m(one: Float[Array, "m 3"], other: Float[Array, "n 3"]) -> float:

@@ -13,7 +13,7 @@ from pycocotools import mask as coco
 
 from curation.objects.colours import COLOURS, colour_names
 from curation.objects.describe import describe
-from schemas.camera import Intrinsics
+from schemas.camera import CameraPath, Intrinsics
 from schemas.clip import ClipFrames
 from schemas.track import ObjectTrack
 
@@ -200,3 +200,26 @@ def test_a_name_survives_half_the_light() -> None:
     for rgb, name in ((RED, "red"), (BLUE, "blue"), (GREEN, "green")):
         dim = cv2.convertScaleAbs(np.array([[rgb]], np.uint8), alpha=0.6)
         assert colour_names(dim)[0, 0] in (COLOURS.index(name), len(COLOURS))
+
+
+def test_an_object_is_pointed_at_where_it_was_measured() -> None:
+    """A mask that spans what lies between two legs has its innermost place there."""
+    frames, tracks = scene({"obj_1": (RED, (40, 20, 40, 40))})
+    checks = (np.indices((HEIGHT, WIDTH)).sum(0) // 4 % 2).astype(bool)
+    points = np.full((FRAMES, 40, 3), np.nan, np.float32)
+    for t in range(FRAMES):
+        box = np.zeros((HEIGHT, WIDTH), bool)
+        box[20:60, 40 + 2 * t : 80 + 2 * t] = True
+        frames.left[t][box & checks] = BLUE
+        # along the left side of the mask, where the camera sees it 10 m ahead
+        pixels = np.stack([np.full(40, 46.0 + 2 * t), np.linspace(24, 56, 40)], -1)
+        points[t] = frames.camera.unproject(pixels, np.full(40, 10.0))
+    measured = [dataclasses.replace(tracks[0], points_m=points)]
+    still = CameraPath(np.tile(np.eye(4), (FRAMES, 1, 1)), np.zeros((FRAMES, 6, 6)), True, 0.0, 0.1, 0.1, {})
+    assert describe(frames, measured)[0].text.startswith("the object (about 30% from the left")
+    pointed = describe(frames, measured, still)[0].text
+    assert pointed.startswith("the object (about 2"), pointed
+    left_part = float(pointed.split("about ")[1].split("%")[0])
+    assert 21 <= left_part <= 26, "within four pixels of the points, and inside the mask"
+    nowhere = [dataclasses.replace(tracks[0], points_m=points + np.float32(50))]
+    assert describe(frames, nowhere, still)[0].text == "", "what cannot be pointed at surely is not pointed at"

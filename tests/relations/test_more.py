@@ -313,6 +313,7 @@ def test_what_is_safe_is_true_on_clips_without_pixels() -> None:
     [
         ((0.5, 0.4, 5), (2.5, 0.4, 5), True),  # legs under a body, carried along
         ((0.5, 0.4, 5), (2.7, 0.4, 5.2), True),  # a limb that swings about it
+        ((0.3, 0.4, 5), (2.8, 0.4, 5), True),  # a stride
         ((0.5, 0.4, 5), (3.5, 0.4, 5), False),  # it pulls ahead
         ((2.5, 0.4, 5), (4.5, 0.4, 5), False),  # in step, but never near
     ],

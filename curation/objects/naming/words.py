@@ -15,6 +15,7 @@ from curation.objects.masks import decode
 from curation.objects.naming.checks import Known, doubled, tidied, why_unfit
 from curation.objects.naming.endpoint import LOG, Endpoint, NoAnswer
 from curation.objects.naming.pictures import numbered, outlined_crop, shown_frames
+from schemas.camera import CameraPath
 from schemas.clip import ClipFrames
 from schemas.config import NamingConfig
 from schemas.track import Description, ObjectTrack
@@ -29,7 +30,9 @@ Answer with JSON only: {{"fits": [numbers]}}; add 0 if it also fits anything wit
 _OBJECT = re.compile(r"the (large |small )?(?:([a-z]+) )?object\b")
 
 
-def name_objects(frames: ClipFrames, tracks: Sequence[ObjectTrack], config: NamingConfig) -> list[Description]:
+def name_objects(
+    frames: ClipFrames, tracks: Sequence[ObjectTrack], config: NamingConfig, path: CameraPath | None = None
+) -> list[Description]:
     """One description per track, in order; its text is empty where none fits that object alone.
 
     Without an endpoint: what geometry can say (colour, size, place), with the noun of the detector's class where there is one.
@@ -37,7 +40,7 @@ def name_objects(frames: ClipFrames, tracks: Sequence[ObjectTrack], config: Nami
     class, colours and size, differs from the clip's other descriptions, and leads the model back to this object alone when it is
     asked about whole frames.
     """
-    plain = [with_noun(d, t) for d, t in zip(describe(frames, tracks), tracks, strict=True)]
+    plain = [with_noun(d, t) for d, t in zip(describe(frames, tracks, path), tracks, strict=True)]
     if not config.endpoint or not config.regions or not tracks:
         return plain
     endpoint = Endpoint(config)
