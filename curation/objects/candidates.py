@@ -22,6 +22,7 @@ _ON_SURFACE = 0.6
 _BESIDE_PX, _NEARER_PX, _NEARER = 6.0, 1.5, 0.15
 _PART = 0.35  # of another's points: few enough to be a part of it
 _LIMB_M = 0.3
+_REACH_M = 1.0
 
 
 def find_candidates(measured: Measured) -> list[Candidate]:
@@ -104,8 +105,10 @@ def _without_shadows(scene: Scene, candidates: list[Candidate]) -> list[Candidat
     """Refuses accepted groups that are parts of other accepted ones.
 
     Either a small group within the extent of a much larger one (a part of it, or what it drags along), or one of two that
-    touch and travel alike: the lower one then is the other's legs and shadow.
+    touch and travel alike: the lower one then is the other's legs and shadow. What goes no farther than a limb reaches, within
+    the extent of a much larger group that hardly moves from its place, is a limb of it: of somebody who turns, or waves.
     """
+    stay = [c for c in candidates if c.refused == "moved_too_little"]
     out: list[Candidate] = []
     for c in sorted(candidates, key=lambda c: (-c.stats.get("height_m", 0.0) > -0.5, -len(c.group.members))):
         part = False
@@ -117,8 +120,15 @@ def _without_shadows(scene: Scene, candidates: list[Candidate]) -> list[Candidat
             part |= inside > 0.2 and _travel_alike(scene, c, other)
             part |= small and _inside(scene, c.group, other.group, 1.0) > 0.5 and _travel_alike(scene, c, other, _LIMB_M)
             part |= small and inside > 0.5 and not _behind(scene, c, other)
+        if not c.refused and c.stats["displacement_m"] < _REACH_M:
+            part |= any(_limb_of(scene, c, other) for other in stay)
         out.append(replace(c, refused=c.refused or ("part_of_another" if part else "")))
     return out
+
+
+def _limb_of(scene: Scene, one: Candidate, other: Candidate) -> bool:
+    small = len(one.group.members) < _PART * len(other.group.members)
+    return small and _inside(scene, one.group, other.group, 1.0) > 0.5 and not _behind(scene, one, other)
 
 
 def _behind(scene: Scene, one: Candidate, other: Candidate) -> bool:
