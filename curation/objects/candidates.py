@@ -21,8 +21,8 @@ _TEST_EVERY = 3
 _ON_SURFACE = 0.6
 _BESIDE_PX, _NEARER_PX, _NEARER = 6.0, 1.5, 0.15
 _PART = 0.35  # of another's points: few enough to be a part of it
-_LIMB_M = 0.3
-_REACH_M = 1.0
+_LIMB_M = 0.3  # how far a limb may swing about a body that travels ...
+_REACH_M = 1.0  # ... and how far one may get with a body that stays
 
 
 def find_candidates(measured: Measured) -> list[Candidate]:
@@ -36,7 +36,7 @@ def find_candidates(measured: Measured) -> list[Candidate]:
     pool = pool[(share < 0.99) | (tested < 2)]
     pool = pool[~beside_nearer(measured, pool)]
     groups = [part for group in merge_fragments(scene, grow_groups(scene, moving, pool)) for part in parted(scene, group)]
-    return _without_shadows(scene, [weigh(measured, g) for g in groups])
+    return _without_parts(scene, [weigh(measured, g) for g in groups])
 
 
 def beside_nearer(measured: Measured, members: Int[Array, "m"]) -> Bool[Array, "m"]:
@@ -101,8 +101,8 @@ def _same_motion(scene: Scene, large: Group, small: Group) -> bool:
     return bool(np.linalg.norm(pixel[0, :2] - pixel[1, :2]) < 0.9 * reach + 10)
 
 
-def _without_shadows(scene: Scene, candidates: list[Candidate]) -> list[Candidate]:
-    """Refuses accepted groups that are parts of other accepted ones.
+def _without_parts(scene: Scene, candidates: list[Candidate]) -> list[Candidate]:
+    """Refuses accepted groups that are parts of others.
 
     Either a small group within the extent of a much larger one (a part of it, or what it drags along), or one of two that
     touch and travel alike: the lower one then is the other's legs and shadow. What goes no farther than a limb reaches, within
@@ -127,6 +127,7 @@ def _without_shadows(scene: Scene, candidates: list[Candidate]) -> list[Candidat
 
 
 def _limb_of(scene: Scene, one: Candidate, other: Candidate) -> bool:
+    """Whether a group has few points beside another's and is about where that one is; a limb reaches beyond the trunk."""
     small = len(one.group.members) < _PART * len(other.group.members)
     return small and _inside(scene, one.group, other.group, 1.0) > 0.5 and not _behind(scene, one, other)
 

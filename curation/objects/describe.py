@@ -12,7 +12,7 @@ from typing import Any
 
 import cv2
 import numpy as np
-from jaxtyping import Int, UInt8
+from jaxtyping import Bool, Int, UInt8
 from pycocotools import mask as coco
 
 from curation.geometry import inverse, transform
@@ -60,11 +60,11 @@ class _Look:
     looks: tuple[int, ...]
 
 
-def describe(frames: ClipFrames, tracks: Sequence[ObjectTrack], path: CameraPath | None = None) -> list[Description]:
+def describe(frames: ClipFrames, tracks: Sequence[ObjectTrack], path: CameraPath | None) -> list[Description]:
     """One description per track, in order; its text is empty where none fits that object alone.
 
     With the camera path, objects are pointed at only beside points that were measured on them: the mask of a walker's legs has
-    its innermost place between them.
+    its innermost place between them. Without one (None), masks alone are trusted.
     """
     looks = [_look(frames, tracks, track, path) for track in tracks]
     pictures = _Pictures(frames)
@@ -133,21 +133,24 @@ def _point(
             free = free & (1 - cv2.dilate(_mask(other, measured), np.ones((5, 5), np.uint8)))
     if path is not None:
         free = free & _beside_points(frames, track, measured, path)
-    shares = []
-    for q in looks:
-        names = colour_names(frames.left[int(frames.question[q])][_mask(track, int(frames.question[q])).astype(bool)][None])
-        shares.append(np.bincount(names.ravel(), minlength=UNCLEAR + 1) / names.size)
-    usual = np.median(shares, axis=0) >= _USUAL_SHARE
-    own = free & usual[colour_names(frames.left[measured])].astype(np.uint8)
-    closed = cv2.morphologyEx(
-        own.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8)
-    )  # single pixels of another colour are noise
+    own = free * _own_colours(frames, track, looks)[colour_names(frames.left[measured])].astype(np.uint8)
+    # single pixels of another colour are noise
+    closed = cv2.morphologyEx(own, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
     for part in (closed & free, free):
         depth = cv2.distanceTransform(np.pad(part, 1), cv2.DIST_L2, 5)[1:-1, 1:-1]
         if depth.max() >= 3:  # a rounded percentage would miss less
             row, column = np.unravel_index(int(np.argmax(depth)), depth.shape)
             return (float(column) + 0.5) / depth.shape[1], (float(row) + 0.5) / depth.shape[0]
     return None
+
+
+def _own_colours(frames: ClipFrames, track: ObjectTrack, looks: Sequence[int]) -> Bool[Array, "c"]:
+    """Per colour name (and ``UNCLEAR``), whether a fair share of the object has it in most of its looks."""
+    shares = []
+    for measured in (int(frames.question[q]) for q in looks):
+        names = colour_names(frames.left[measured][_mask(track, measured).astype(bool)][None])
+        shares.append(np.bincount(names.ravel(), minlength=UNCLEAR + 1) / names.size)
+    return np.asarray(np.median(shares, axis=0) >= _USUAL_SHARE)
 
 
 def _beside_points(frames: ClipFrames, track: ObjectTrack, measured: int, path: CameraPath) -> UInt8[Array, "h w"]:

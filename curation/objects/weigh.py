@@ -91,12 +91,13 @@ def weigh(measured: Measured, group: Group, gates: Gates = GATES) -> Candidate:
     if model is None:
         return Candidate(group, None, "no_model", stats, surface)
     thickness = thickness_m(fit.points, fit.covariance, scene.cam_from_world)
-    low, floating = thickness < _LOW_M, False  # where no ground was found
+    thin = thickness < _LOW_M
+    low, floating = thin, False  # all that can be said where no ground was found
     if measured.ground is not None:
         over = measured.ground.height_m(lift.carried(group, model.points)[motion.reference - motion.first])
         bottom, top = (float(h) for h in np.quantile(over, [0.2, 0.8]))
         stats |= {"height_m": round(top, 3), "bottom_m": round(bottom, 3)}
-        low = top < _LOW_M + _LOW_SHARE * depth or (low and top < _KERB_M)
+        low = top < _LOW_M + _LOW_SHARE * depth or (thin and top < _KERB_M)
         floating = bottom > _FLOATING_M
     centre = lift.carried(group, model.centre[None])[:, 0]
     travelled = np.linalg.norm(centre[:, None] - centre[None], axis=-1)

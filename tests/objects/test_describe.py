@@ -73,7 +73,7 @@ def scene(
 
 def texts(*args: Any, **kwargs: Any) -> list[str]:
     frames, tracks = scene(*args, **kwargs)
-    found = describe(frames, tracks)
+    found = describe(frames, tracks, None)
     assert [d.object_id for d in found] == [t.object_id for t in tracks]
     assert all(d.category == "object" and d.source == "geometry" for d in found)
     return [d.text for d in found]
@@ -102,8 +102,8 @@ def test_what_is_large_but_looks_small_is_not_told_by_its_size() -> None:
     frames, tracks = scene({"obj_1": (RED, (60, 10, 70, 60)), "obj_2": (RED, (75, 85, 22, 22))})
     points = [tracks[1].points_m, tracks[0].points_m]
     swapped = [dataclasses.replace(track, points_m=p) for track, p in zip(tracks, points, strict=True)]
-    assert [d.text for d in describe(frames, tracks)] == ["the large red object", "the small red object"]
-    assert not [d.text for d in describe(frames, swapped) if "large" in d.text or "small" in d.text]
+    assert [d.text for d in describe(frames, tracks, None)] == ["the large red object", "the small red object"]
+    assert not [d.text for d in describe(frames, swapped, None) if "large" in d.text or "small" in d.text]
 
 
 def test_a_still_patch_of_the_same_colour_takes_the_colour_away() -> None:
@@ -121,7 +121,7 @@ def test_a_still_patch_of_the_same_colour_takes_the_colour_away() -> None:
 def test_a_patch_that_shows_up_later_counts_too() -> None:
     frames, tracks = scene({"obj_1": (RED, (10, 20, 40, 30))})
     frames.left[6:, 70:100, 150:190] = RED
-    assert describe(frames, tracks)[0].text == "the red object (on the left of the view at frame 0)"
+    assert describe(frames, tracks, None)[0].text == "the red object (on the left of the view at frame 0)"
 
 
 def test_an_object_without_a_clear_colour_is_pointed_at() -> None:
@@ -131,12 +131,15 @@ def test_an_object_without_a_clear_colour_is_pointed_at() -> None:
         box = np.zeros((HEIGHT, WIDTH), bool)
         box[20:60, 40 + 2 * t : 80 + 2 * t] = True
         frames.left[t][box & checks] = BLUE
-    assert describe(frames, tracks)[0].text == "the object (about 30% from the left and 33% from the top of the view at frame 0)"
+    assert (
+        describe(frames, tracks, None)[0].text
+        == "the object (about 30% from the left and 33% from the top of the view at frame 0)"
+    )
 
 
 def test_pointing_lands_inside_the_mask_at_the_frame_it_names() -> None:
     frames, tracks = scene({"obj_1": (BACKGROUND, (40, 20, 41, 40))}, first=4)
-    text = describe(frames, tracks)[0].text
+    text = describe(frames, tracks, None)[0].text
     u, v, frame = (int(word.strip("%)")) for word in text.replace("(", "").split() if word.strip("%)").isdigit())
     assert frame == 2  # the first question frame (0, 3, 6, 9) at which it is seen is 6
     mask = coco.decode(tracks[0].masks[6])
@@ -150,14 +153,14 @@ def test_pointing_keeps_off_what_the_mask_took_along() -> None:
     frames.left[0, 70:95, 35:60] = GREEN
     rle = coco.encode(np.asfortranarray(mask))
     masks = ({"size": rle["size"], "counts": rle["counts"].decode()}, *tracks[0].masks[1:])
-    text = describe(frames, [dataclasses.replace(tracks[0], masks=masks)])[0].text
+    text = describe(frames, [dataclasses.replace(tracks[0], masks=masks)], None)[0].text
     u, v, frame = (int(word.strip("%)")) for word in text.replace("(", "").split() if word.strip("%)").isdigit())
     assert frame == 0 and 60 <= u / 100 * WIDTH < 78 and 10 <= v / 100 * HEIGHT < 110
 
 
 def test_an_object_is_pointed_at_beside_those_in_front_of_it() -> None:
     frames, tracks = scene({"obj_1": (BACKGROUND, (40, 20, 60, 60)), "obj_2": (BACKGROUND, (50, 30, 40, 50))})
-    found = [d.text for d in describe(frames, tracks)]
+    found = [d.text for d in describe(frames, tracks, None)]
     assert all(found) and len(set(found)) == 2
     u, v, _ = (int(word.strip("%)")) for word in found[0].replace("(", "").split() if word.strip("%)").isdigit())
     assert not 50 <= u / 100 * WIDTH < 90 or not 30 <= v / 100 * HEIGHT < 80
@@ -165,13 +168,13 @@ def test_an_object_is_pointed_at_beside_those_in_front_of_it() -> None:
 
 def test_an_object_that_lies_within_another_is_not_described() -> None:
     frames, tracks = scene({"obj_1": (BACKGROUND, (40, 20, 60, 60)), "obj_2": (BACKGROUND, (42, 22, 56, 56))})
-    assert describe(frames, tracks)[0].text == ""
+    assert describe(frames, tracks, None)[0].text == ""
 
 
 def test_an_object_that_was_never_outlined_gets_no_words() -> None:
     frames, tracks = scene({"obj_1": (RED, (20, 20, 40, 30))})
     blank = dataclasses.replace(tracks[0], masks=(None,) * FRAMES)
-    assert [d.text for d in describe(frames, [blank])] == [""]
+    assert [d.text for d in describe(frames, [blank], None)] == [""]
 
 
 def test_words_say_nothing_about_motion() -> None:
@@ -216,7 +219,7 @@ def test_an_object_is_pointed_at_where_it_was_measured() -> None:
         points[t] = frames.camera.unproject(pixels, np.full(40, 10.0))
     measured = [dataclasses.replace(tracks[0], points_m=points)]
     still = CameraPath(np.tile(np.eye(4), (FRAMES, 1, 1)), np.zeros((FRAMES, 6, 6)), True, 0.0, 0.1, 0.1, {})
-    assert describe(frames, measured)[0].text.startswith("the object (about 30% from the left")
+    assert describe(frames, measured, None)[0].text.startswith("the object (about 30% from the left")
     pointed = describe(frames, measured, still)[0].text
     assert pointed.startswith("the object (about 2"), pointed
     left_part = float(pointed.split("about ")[1].split("%")[0])

@@ -110,19 +110,19 @@ def _key(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_without_an_endpoint_the_class_of_a_detector_names_the_object() -> None:
     frames, tracks = scene(RED, BLUE)
-    words = name_objects(frames, tracks, NamingConfig())
+    words = name_objects(frames, tracks, NamingConfig(), None)
     assert [w.text for w in words] == ["the red car", "the blue car"]
     assert {w.category for w in words} == {"car"} and all("yolox" in w.source for w in words)
 
 
 def test_a_persons_colour_is_that_of_its_clothes() -> None:
     frames, tracks = scene(RED, BLUE, category="person")
-    assert [w.text for w in name_objects(frames, tracks, NamingConfig())] == ["the person in red", "the person in blue"]
+    assert [w.text for w in name_objects(frames, tracks, NamingConfig(), None)] == ["the person in red", "the person in blue"]
 
 
 def test_an_object_without_a_class_stays_an_object() -> None:
     frames, tracks = scene(RED, category="")
-    assert name_objects(frames, tracks, NamingConfig())[0].text == "the red object"
+    assert name_objects(frames, tracks, NamingConfig(), None)[0].text == "the red object"
 
 
 def test_a_good_description_is_taken_and_credited_to_the_model() -> None:
@@ -134,7 +134,7 @@ def test_a_good_description_is_taken_and_credited_to_the_model() -> None:
 
     frames, tracks = scene(RED, BLUE)
     with served(answer) as (config, seen):
-        words = name_objects(frames, tracks, config)
+        words = name_objects(frames, tracks, config, None)
     assert [w.text for w in words] == ["the red hatchback with a roof rack", "the blue hatchback with a roof rack"]
     assert {w.source for w in words} == {"tiny-vl"} and {w.category for w in words} == {"car"}
     assert all(r["authorization"] == f"Bearer {KEY}" for r in seen)
@@ -152,7 +152,7 @@ def test_a_description_that_leads_the_model_elsewhere_is_refused() -> None:
 
         frames, tracks = scene(RED, BLUE)
         with served(answer) as (config, _):
-            words = name_objects(frames, tracks, config)
+            words = name_objects(frames, tracks, config, None)
         assert [w.source for w in words] == ["yolox+geometry"] * 2, fits
 
 
@@ -180,7 +180,7 @@ def test_a_description_that_leads_the_model_elsewhere_is_refused() -> None:
 def test_a_hostile_or_useless_reply_leaves_the_measured_words(reply: Any) -> None:
     frames, tracks = scene(RED)
     with served(lambda request, n: (200, said(reply))) as (config, _):
-        (words,) = name_objects(frames, tracks, config)
+        (words,) = name_objects(frames, tracks, config, None)
     assert words.text == "the red car" and words.source == "yolox+geometry"
 
 
@@ -204,7 +204,7 @@ def test_an_endpoint_that_fails_costs_the_words_and_shows_no_key(
     frames, tracks = scene(RED)
     caplog.set_level(logging.DEBUG)
     with served(lambda request, n: (status, body)) as (config, seen):
-        (words,) = name_objects(frames, tracks, config)
+        (words,) = name_objects(frames, tracks, config, None)
         with pytest.raises(NoAnswer) as error:
             Endpoint(config).ask("?", [frames.left[0]])
     assert words.text == "the red car"
@@ -216,7 +216,7 @@ def test_an_endpoint_that_fails_costs_the_words_and_shows_no_key(
 def test_an_endpoint_that_is_not_there_is_given_up_after_its_attempts() -> None:
     config = NamingConfig(endpoint="http://127.0.0.1:9/v1", model="m", attempts=2, timeout_s=1, key_variable="NO_SUCH_KEY")
     frames, tracks = scene(RED)
-    assert name_objects(frames, tracks, config)[0].text == "the red car"
+    assert name_objects(frames, tracks, config, None)[0].text == "the red car"
 
 
 def test_a_failed_request_is_made_again() -> None:

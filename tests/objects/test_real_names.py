@@ -41,7 +41,7 @@ def test_the_car_that_moves_is_a_car_and_its_track_is_true(real_clips: Path) -> 
     assert len(tracks) == 1, "19 of the 20 labelled cars are parked"
     (car,) = tracks
     assert car.stats["category"] == "car"
-    words = name_objects(frames, tracks, NamingConfig())
+    words = name_objects(frames, tracks, NamingConfig(), path)
     assert words[0].category == "car" and words[0].text.startswith("the ") and "car" in words[0].text
     offsets, sigmas, ranges, ious = [], [], [], []
     for t in np.flatnonzero(car.visible):
@@ -76,7 +76,7 @@ def test_people_on_a_real_pavement_are_people_and_nobody_becomes_another(real_cl
         assert min(on) == 0, f"{track.object_id} is the woman who comes at {on[0]} frames, and the one who goes at {on[1]}"
     seen = [max(sum(_lies_on(track, t, at) for t, at in places.items()) for track in tracks) for places in (_COMES, _GOES)]
     assert min(seen) >= 3, "each of the two is an object"
-    words = name_objects(frames, tracks, NamingConfig())
+    words = name_objects(frames, tracks, NamingConfig(), path)
     texts = [w.text for w in words if w.text]
     assert len(set(texts)) == len(texts) and all("person" in w.text for w in words if w.category == "person" and w.text)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from curation.geometry import rotation_from_vector
-from curation.objects.candidates import _without_shadows
+from curation.objects.candidates import _without_parts
 from curation.objects.surface import thickness_m
 from curation.objects.weigh import GATES, Candidate
 from tests.objects.test_parting import FRAMES, cloud, group_of, scene_of
@@ -46,5 +46,5 @@ def test_a_limb_of_a_body_that_stays_is_no_object(moved_m: float, centre: tuple[
     none = np.zeros(0, int)
     stays = Candidate(body, None, "moved_too_little", {"displacement_m": 0.5 * GATES.displacement_m, "depth_m": 5.0}, none)
     moves = Candidate(limb, None, "", {"displacement_m": moved_m, "depth_m": centre[2]}, none)
-    found = {len(c.group.members): c.refused for c in _without_shadows(scene, [stays, moves])}
+    found = {len(c.group.members): c.refused for c in _without_parts(scene, [stays, moves])}
     assert found == {100: "moved_too_little", 30: refused}

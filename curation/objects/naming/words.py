@@ -31,7 +31,7 @@ _OBJECT = re.compile(r"the (large |small )?(?:([a-z]+) )?object\b")
 
 
 def name_objects(
-    frames: ClipFrames, tracks: Sequence[ObjectTrack], config: NamingConfig, path: CameraPath | None = None
+    frames: ClipFrames, tracks: Sequence[ObjectTrack], config: NamingConfig, path: CameraPath | None
 ) -> list[Description]:
     """One description per track, in order; its text is empty where none fits that object alone.
 
