@@ -68,7 +68,7 @@ _GOES = {28: (0.72, 0.56), 40: (0.58, 0.61), 56: (0.52, 0.59), 72: (0.67, 0.63)}
 
 @pytest.mark.slow
 def test_people_on_a_real_pavement_are_people_and_nobody_becomes_another(real_clips: Path) -> None:
-    frames, _, tracks = seen_by_onnx(real_clips, "stereo4d_vr180")
+    frames, path, tracks = seen_by_onnx(real_clips, "stereo4d_vr180")
     names = [track.stats.get("category", "") for track in tracks]
     assert names.count("person") >= 5 and set(names) == {"person"}
     for track in tracks:
