@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 # Test files at a time; those of the cluster take all cores themselves.
 JOBS ?= 2
 ALONE := tests/pipelines/test_ray.py
-EXTRAS := dev,models,onnx,publish,train
+EXTRAS := dev,models,onnx,publish,tflite,train
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-fast quality bench audit report lock clean

@@ -76,7 +76,7 @@ class CamerasConfig(Section):
     backend: Literal["classical", "depth_anything_3", "vggt"] = "classical"
     """What proposes the path of a clip with one eye: structure from motion, or a network. The clip's own corners adjust and judge
     a network's path (docs/backends-depth-poses.md). Stereo clips measure theirs in metres, whatever stands here."""
-    features: Literal["classical", "superpoint", "aliked"] = "classical"
+    features: Literal["classical", "superpoint", "xfeat", "aliked"] = "classical"
     """What structure from motion matches: SIFT; SuperPoint with LightGlue (extra ``models``); ALIKED with LightGlue (a pycolmap
     that was built with ONNX)."""
     weights: str = ""
@@ -148,7 +148,7 @@ class ObjectsConfig(Section):
     weights_sha256: str = ""
     """Checksum that ``weights`` must have; a URL needs it."""
     segmenter: str = ""
-    """``onnx``: file or URL of a semantic segmentation model that turns boxes into masks; empty does without."""
+    """``onnx``: file or URL of a semantic segmentation model (.onnx, .tflite) that turns boxes into masks; empty: none."""
     segmenter_sha256: str = ""
     """Checksum that ``segmenter`` must have; a URL needs it."""
     detector: str = ""

@@ -10,19 +10,21 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from curation.objects.backends import find_instances, weights
 from curation.objects.backends.classes import COCO, VOC
 from curation.objects.backends.following import follow, vote
-from curation.objects.backends.instances import Detection, box_iou
+from curation.objects.backends.instances import Detection, box_iou, box_of
 from curation.objects.masks import decode
 from schemas.config import ObjectsConfig
 from tests.objects.onnx_files import answering, pixelwise
 
 pytest.importorskip("onnxruntime", reason="the extra 'onnx' is not installed")
-from curation.objects.backends import onnx  # noqa: E402
+from curation.objects.backends import onnx, segmenter  # noqa: E402
+from curation.objects.backends.sessions import load_net  # noqa: E402
 
 SIDE = 64
 
@@ -51,21 +53,21 @@ def test_a_box_comes_back_in_pixels_of_the_picture(tmp_path: Path) -> None:
     rows = yolox_rows([("dog", 0.8, (8, 4, 24, 28))])
     file = answering(tmp_path / "d.onnx", (1, 3, SIDE, SIDE), output=rows)
     picture = noise(1, 100, 128)[0]  # twice the input's width: the letterbox halves it
-    (found,) = onnx.detect(onnx._load(file, 640), picture)
+    (found,) = onnx.detect(load_net(file, 640), picture)
     assert found.category == "dog" and found.score == pytest.approx(0.8, abs=1e-4)
     assert found.box_px == pytest.approx(np.array([16, 8, 48, 56]), abs=0.01)
 
 
 def test_doubles_of_one_class_are_one_detection(tmp_path: Path) -> None:
     rows = yolox_rows([("dog", 0.8, (8, 4, 24, 28)), ("dog", 0.6, (10, 4, 26, 30)), ("person", 0.7, (40, 4, 60, 60))])
-    found = onnx.detect(onnx._load(answering(tmp_path / "d.onnx", (1, 3, SIDE, SIDE), output=rows), 640), noise(1, 64, 64)[0])
+    found = onnx.detect(load_net(answering(tmp_path / "d.onnx", (1, 3, SIDE, SIDE), output=rows), 640), noise(1, 64, 64)[0])
     assert [d.category for d in found] == ["dog", "person"]
 
 
 def test_a_model_of_another_kind_is_refused_with_what_was_expected(tmp_path: Path) -> None:
     file = answering(tmp_path / "d.onnx", (1, 3, SIDE, SIDE), output=np.zeros((1, 7, 6), np.float32))
     with pytest.raises(ValueError, match=r"expected a YOLOX detector.*got an output of shape \(1, 7, 6\)"):
-        onnx.detect(onnx._load(file, 640), noise(1, 64, 64)[0])
+        onnx.detect(load_net(file, 640), noise(1, 64, 64)[0])
 
 
 def test_named_outputs_with_masks_give_instances_with_pixels(tmp_path: Path) -> None:
@@ -103,6 +105,68 @@ def test_a_segmenter_turns_boxes_into_masks(tmp_path: Path) -> None:
     mask = decode(person.masks[0])
     assert (mask & truth).sum() / (mask | truth).sum() > 0.8
     assert car.masks[0] is None and car.seen.all(), "what the segmenter does not see keeps its box"
+
+
+def boxed(name: str, score: float, box: tuple[float, float, float, float]) -> Detection:
+    return Detection(name, score, np.array(box, float))
+
+
+def test_pixels_go_to_one_body_seen_twice_but_not_to_two_that_overlap() -> None:
+    labels = np.full((40, 100), VOC.index("car"))
+    twice = [boxed("car", 0.6, (2, 2, 40, 38)), boxed("truck", 0.4, (3, 2, 41, 38))]
+    noise_beside = [boxed("car", 0.6, (2, 2, 40, 38)), boxed("car", 0.15, (25, 2, 60, 38))]
+    behind = [boxed("car", 0.8, (2, 2, 60, 38)), boxed("car", 0.5, (50, 0, 90, 6))]
+    two = [boxed("car", 0.6, (2, 2, 40, 38)), boxed("truck", 0.4, (25, 2, 60, 38))]
+    have = [
+        [d.mask is not None for d in segmenter.with_pixels(found, labels, VOC)] for found in (twice, noise_beside, behind, two)
+    ]
+    assert have == [[True, True], [True, False], [True, False], [False, False]]
+    (mask,) = [d.mask for d in segmenter.with_pixels(twice[1:], labels, VOC)]
+    assert mask is not None and decode(mask).sum() == 38 * 36, "a truck's pixels are vehicles' pixels"
+
+
+def test_a_wide_picture_is_segmented_in_parts_that_are_put_together(tmp_path: Path) -> None:
+    file = pixelwise(tmp_path / "s.onnx", (1, 3, SIDE, SIDE), np.eye(len(VOC), 3), np.zeros(len(VOC)))
+    picture = np.zeros((50, 300, 3), np.uint8)
+    picture[:, ::2] = (255, 0, 0)  # columns that a squeezed picture would mix
+    picture[:, 1::2] = (0, 255, 0)
+    model = segmenter.load(file)
+    assert onnx._parts(50, 300)[1:][0][0] == 0
+    labels, names = segmenter.segment(model, picture, [(0, 64), (40, 104), (90, 154), (140, 204), (200, 264), (236, 300)])
+    assert names == VOC and labels.shape == (50, 300)
+    assert (labels[:, ::2] == 0).all() and (labels[:, 1::2] == 1).all()
+
+
+def test_a_model_in_tensorflow_lite_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("ai_edge_litert", "ai_edge_litert.interpreter"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(ImportError, match=r"objects\.segmenter=s\.tflite needs LiteRT: pip install -e '\.\[tflite\]'"):
+        segmenter.load(tmp_path / "s.tflite")
+
+
+def test_labels_beyond_the_vocabulary_are_refused(tmp_path: Path) -> None:
+    file = answering(tmp_path / "s.onnx", (1, 3, SIDE, SIDE), output=np.full((1, SIDE, SIDE), 300, np.int64))
+    with pytest.raises(ValueError, match=r"labels \(1, h, w\) of Pascal VOC's 0\.\.20; got \(1, 64, 64\), values 300\.\.300"):
+        segmenter.segment(segmenter.load(file), noise(1, 64, 64)[0])
+
+
+def test_real_weights_outline_the_parked_cars_of_a_real_street(real_clips: Path) -> None:
+    pytest.importorskip("ai_edge_litert", reason="the extra 'tflite' is not installed")
+    models = real_clips.parent / "models"
+    model, net = models / "deeplabv3_mnv2_pascal_quant.tflite", models / "yolox_nano.onnx"
+    if not (model.is_file() and net.is_file()):
+        pytest.skip(f"no real weights here (expected {model} and {net})")
+    frame = 41
+    image = cv2.imread(str(sorted((real_clips / "kitti_0009" / "left").iterdir())[frame]))[..., ::-1].copy()
+    meta = json.loads((real_clips / "kitti_0009" / "meta.json").read_text())
+    cars = [
+        np.array(r["bbox"]) for r in meta["tracks"] if r["frame"] == frame and np.ptp(np.reshape(r["bbox"], (2, 2)), 0)[1] > 80
+    ]
+    labels, names = segmenter.segment(segmenter.load(model), image, onnx._parts(*image.shape[:2])[1:])
+    found = segmenter.with_pixels(onnx.detect(load_net(net, 640), image), labels, names)
+    boxes = np.array([box_of(d.mask) for d in found if d.mask is not None and d.category in ("car", "truck")])
+    assert len(cars) >= 2
+    assert (box_iou(np.array(cars), boxes).max(1) > 0.8).all(), "every large car has an outline that fills its labelled box"
 
 
 def test_a_wide_picture_is_looked_at_in_parts_and_nothing_is_counted_twice(real_clips: Path) -> None:
@@ -254,7 +318,7 @@ def test_a_detector_stays_on_the_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(onnxruntime, "InferenceSession", session)
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"])
-    onnx._load(answering(tmp_path / "cpu.onnx", (1, 3, SIDE, SIDE), output=yolox_rows([])), 640)
+    load_net(answering(tmp_path / "cpu.onnx", (1, 3, SIDE, SIDE), output=yolox_rows([])), 640)
     assert asked == [["CPUExecutionProvider"]]
 
 
@@ -269,7 +333,7 @@ def test_a_url_needs_a_checksum_and_a_file_is_held_to_its_own(tmp_path: Path) ->
 def test_the_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(ImportError, match=r"pip install -e \'\.\[onnx\]\'"):
-        onnx._load(tmp_path / "other.onnx", 640)
+        load_net(tmp_path / "other.onnx", 640)
 
 
 @pytest.fixture(scope="session")
@@ -289,7 +353,7 @@ def test_real_weights_see_the_cars_of_a_real_street(real_clips: Path, yolox: Pat
     hits = seen = 0
     for frame in (5, 36, 44, 50):
         image = cv2.imread(str(sorted((folder / "left").iterdir())[frame]))[..., ::-1]
-        cars = np.array([d.box_px for d in onnx.detect(onnx._load(yolox, 640), image) if d.category == "car"])
+        cars = np.array([d.box_px for d in onnx.detect(load_net(yolox, 640), image) if d.category == "car"])
         near = [r for r in meta["tracks"] if r["frame"] == frame and r["bottom_center_cam"][2] < 40 and not r["occluded"]]
         boxes = np.array([r["bbox"] for r in near])
         iou = box_iou(boxes, cars)

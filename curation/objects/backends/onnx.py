@@ -1,26 +1,24 @@
 """Detection and segmentation on the CPU through ONNX Runtime: boxes and classes from a detector, pixels from a segmenter.
 
-Detectors: YOLOX (raw heads: (1, N, 5 + classes), one row per cell of strides 8, 16, 32), and models that answer with named
-``boxes``, ``labels``, ``scores`` and optionally ``masks``, as torchvision exports them. Segmenters: one image in, class scores
-(1, C, h, w) or (1, h, w, C), or labels (1, h, w), out.
+YOLOX (raw heads: (1, N, 5 + classes), one row per cell of strides 8, 16, 32), and models that answer with named ``boxes``,
+``labels``, ``scores`` and optionally ``masks``, as torchvision exports them. Segmenters: see ``segmenter``.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Float, UInt8
 
-from curation.objects.backends.classes import COCO, COCO_91, VOC, can_move
+from curation.objects.backends import segmenter
+from curation.objects.backends.classes import COCO, COCO_91, can_move
 from curation.objects.backends.following import follow
-from curation.objects.backends.instances import Detection, Instance, box_region
+from curation.objects.backends.instances import Detection, Instance
+from curation.objects.backends.sessions import Net, load_net
 from curation.objects.backends.weights import fetch
 from curation.objects.masks import decode, encode
 from schemas.camera import Array
@@ -32,41 +30,14 @@ _ADVICE = (
     "a URL needs objects.weights_sha256."
 )
 _SEGMENTER_ADVICE = (
-    "Any semantic segmentation model exported to ONNX serves, with Pascal VOC's 21 or COCO's 80 classes; leave "
-    "objects.segmenter empty to do without."
+    "Any semantic segmentation model in ONNX or TensorFlow Lite serves, with Pascal VOC's 21 or COCO's 80 classes (DeepLab v3 on "
+    "MobileNet, 2 to 8 MB, Apache-2.0, is published under models/research/deeplab of tensorflow/models); leave objects.segmenter "
+    "empty to do without."
 )
-_MEAN, _STD = np.array([0.485, 0.456, 0.406], np.float32), np.array([0.229, 0.224, 0.225], np.float32)
 _LOW = 0.1  # detections below are never used
 _NMS_IOU = 0.5
 _TILE_OVERLAP = 0.3
 _WIDE = 2.0  # wider pictures (width over height) are looked at in parts too
-
-
-@dataclass(frozen=True)
-class _Net:
-    session: Any
-    name: str
-    size: tuple[int, int]  # height, width
-    outputs: tuple[str, ...]
-    inputs: str
-
-
-@lru_cache(maxsize=4)
-def _load(path: Path, default: int) -> _Net:
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise ImportError(
-            "objects.backend=onnx needs ONNX Runtime: pip install -e '.[onnx]' in the folder of this project"
-        ) from error
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1  # a worker is a process per core already
-    options.log_severity_level = 3
-    # On the CPU even where there is a GPU: the stage reserves none for it, and the boxes are the same on every machine.
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    entry = session.get_inputs()[0]
-    height, width = (side if isinstance(side, int) and side > 0 else default for side in entry.shape[-2:])
-    return _Net(session, path.name, (height, width), tuple(o.name for o in session.get_outputs()), entry.name)
 
 
 def find_instances(left: UInt8[Array, "t h w 3"], config: ObjectsConfig) -> list[Instance]:
@@ -76,19 +47,22 @@ def find_instances(left: UInt8[Array, "t h w 3"], config: ObjectsConfig) -> list
         WeightsMissing, WeightsDamaged, ValueError: see ``weights.fetch``; or the model's output is of no known layout.
     """
     path = fetch(config.weights, config.weights_sha256, option="objects.weights", advice=_ADVICE)
-    detector = _load(path, 640)
-    segmenter = None
+    detector = load_net(path, 640)
+    pixels = None
     if config.segmenter:
         file = fetch(config.segmenter, config.segmenter_sha256, option="objects.segmenter", advice=_SEGMENTER_ADVICE)
-        segmenter = _load(file, 512)
+        pixels = segmenter.load(file)
     frames = []
     for image in left:
         found = [d for d in detect(detector, image) if can_move(d.category)]
-        frames.append(found if segmenter is None else _with_pixels(found, *segment(segmenter, image)))
+        if pixels is not None and found:
+            labels, names = segmenter.segment(pixels, image, _parts(*image.shape[:2])[1:])
+            found = segmenter.with_pixels(found, labels, names)
+        frames.append(found)
     return [i for i in follow(frames, path.stem, left) if i.score >= config.least_score]
 
 
-def detect(net: _Net, image: UInt8[Array, "h w 3"]) -> list[Detection]:
+def detect(net: Net, image: UInt8[Array, "h w 3"]) -> list[Detection]:
     """Detections of one RGB frame, most certain first. A wide frame is also looked at in overlapping squarer parts."""
     found: list[Detection] = []
     for u0, u1 in _parts(*image.shape[:2]):
@@ -123,7 +97,7 @@ def _distinct(found: Sequence[Detection]) -> list[Detection]:
     return sorted((found[int(i)] for i in kept), key=lambda d: -d.score)
 
 
-def _detect_part(net: _Net, image: UInt8[Array, "h w 3"]) -> list[Detection]:
+def _detect_part(net: Net, image: UInt8[Array, "h w 3"]) -> list[Detection]:
     if {"boxes", "labels", "scores"} <= set(net.outputs):
         return _named_outputs(net, image)
     height, width = net.size
@@ -170,7 +144,7 @@ def decode_yolox(output: Float[Array, "1 n c"], size: tuple[int, int]) -> tuple[
     return np.concatenate([centre - half, centre + half], 1), raw[:, 4:5] * raw[:, 5:]
 
 
-def _named_outputs(net: _Net, image: UInt8[Array, "h w 3"]) -> list[Detection]:
+def _named_outputs(net: Net, image: UInt8[Array, "h w 3"]) -> list[Detection]:
     """Detections of a model that answers with ``boxes``, ``labels``, ``scores``, ``masks``; it takes RGB, 0..1."""
     shape = net.session.get_inputs()[0].shape
     fixed = all(isinstance(side, int) for side in shape[-2:])
@@ -212,54 +186,3 @@ def _shifted(mask: dict[str, Any] | None, u0: int, width: int) -> dict[str, Any]
     whole = np.zeros((part.shape[0], width), bool)
     whole[:, u0 : u0 + part.shape[1]] = part
     return encode(whole)
-
-
-def segment(net: _Net, image: UInt8[Array, "h w 3"]) -> tuple[Int[Array, "h w"], tuple[str, ...]]:
-    """Class index per pixel of one RGB frame, and the classes' names. Labels without scores are taken for Pascal VOC's.
-
-    The frame is stretched to the network's input and normalised as ImageNet models expect.
-
-    Raises:
-        ValueError: the output is of no known layout.
-    """
-    small = cv2.resize(image, net.size[::-1], interpolation=cv2.INTER_AREA).astype(np.float32) / 255
-    tensor = ((small - _MEAN) / _STD).transpose(2, 0, 1)[None]
-    (output,) = net.session.run(net.outputs[:1], {net.inputs: tensor})
-    shape = image.shape[1::-1]
-    vocabularies = {len(names): names for names in (VOC, COCO, ("background", *COCO))}
-    if output.ndim == 4 and output.shape[1] in vocabularies:
-        output = output.transpose(0, 2, 3, 1)
-    if output.ndim == 4 and output.shape[3] in vocabularies:
-        scores = output[0].astype(np.float32)
-        dense = [cv2.resize(np.ascontiguousarray(scores[..., k]), shape) for k in range(scores.shape[2])]
-        return np.stack(dense).argmax(0), vocabularies[scores.shape[2]]
-    if output.ndim == 3:
-        return cv2.resize(output[0].astype(np.int16), shape, interpolation=cv2.INTER_NEAREST).astype(int), VOC
-    raise ValueError(
-        f"expected a segmenter that answers with (1, classes, h, w), (1, h, w, classes) or (1, h, w), of {sorted(vocabularies)} "
-        f"classes; got {output.shape}"
-    )
-
-
-def _with_pixels(found: Sequence[Detection], labels: Int[Array, "h w"], names: Sequence[str]) -> list[Detection]:
-    """The pixels of a detection's class inside its box, where they fill a plausible part of it and no other box claims them."""
-    owner: Bool[Array, "h w"] = np.zeros(labels.shape, bool)
-    out = []
-    for d in found:
-        mask = None
-        if d.category in names:
-            region = box_region(d.box_px, labels.shape)
-            crowd = any(o is not d and o.category == d.category and _overlap(o.box_px, d.box_px) > 0.1 for o in found)
-            pixels = region & (labels == names.index(d.category))
-            if not crowd and pixels.sum() > 0.2 * region.sum():
-                mask = encode(pixels & ~owner)
-                owner |= pixels
-        out.append(Detection(d.category, d.score, d.box_px, mask))
-    return out
-
-
-def _overlap(a: Float[Array, "4"], b: Float[Array, "4"]) -> float:
-    """Shared area over the smaller of two boxes."""
-    sides = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])
-    least = min(float((a[2:] - a[:2]).prod()), float((b[2:] - b[:2]).prod()))
-    return float(np.clip(sides, 0, None).prod()) / max(least, 1e-9)
