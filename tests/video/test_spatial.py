@@ -1,4 +1,4 @@
-"""Spatial video: its metadata out of hand-made boxes, its two views out of one stream of frames."""
+"""Spatial video: its metadata out of hand-made boxes, its two views out of frames, and both out of a real MV-HEVC file."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ import av
 import numpy as np
 import pytest
 
-from curation.video import scan
+from curation.video import decode_clip, plan_clips, scan
 from curation.video.reading import open_pictures, paired_views
 from curation.video.spatial import Spatial, read_spatial
+from schemas.camera import Array
 from schemas.config import VideoConfig
 from schemas.outcome import Rejected
+from tests.video import make_spatial
 
 
 def box(kind: str, *content: bytes) -> bytes:
@@ -135,3 +137,57 @@ def test_a_stream_of_one_view_is_refused_and_decodes_as_before(tmp_path: Path) -
     assert len(list(open_pictures(path).read())) == 6
     with pytest.raises(Rejected, match="second_view_missing"):
         open_pictures(path, both_views=True)
+
+
+def light(right: bool, frame: int) -> Array:
+    """What an eye of the real file shows, as full-range grey."""
+    return np.clip((make_spatial.view(right, frame).astype(float) - 16) * 255 / 219, 0, 255)
+
+
+def eyes(pixels: Array) -> tuple[Array, Array]:
+    grey = pixels.astype(float).mean(axis=2)
+    return grey[:, : make_spatial.WIDTH], grey[:, make_spatial.WIDTH :]
+
+
+@pytest.mark.parametrize("start_s", [0.0, 1.0, 1.5, 2.9])
+def test_both_eyes_of_a_real_stream_are_decoded_each_at_its_time(start_s: float) -> None:
+    pictures = list(open_pictures(make_spatial.FILE, both_views=True).read(start_s))
+    assert [None if p is None else round(p.time_s * 10) for p in pictures] == list(range(round(start_s * 10), make_spatial.COUNT))
+    for picture in pictures:
+        assert picture is not None
+        number = round(picture.time_s * make_spatial.FPS)
+        left, right = eyes(picture.rgb())
+        assert np.abs(left - light(False, number)).mean() < 2 and np.abs(right - light(True, number)).mean() < 2
+        assert np.abs(left - light(True, number)).mean() > 20  # the eyes are not alike
+
+
+def test_a_real_stream_whose_views_are_reversed_gives_the_left_eye_first(tmp_path: Path) -> None:
+    data = make_spatial.FILE.read_bytes()
+    flags = data.index(b"stri") + 8
+    path = written(tmp_path, data[:flags] + b"\x0b" + data[flags + 1 :])
+    first = next(open_pictures(path, both_views=True).read())
+    assert first is not None
+    left, right = eyes(first.rgb())
+    assert np.abs(left - light(True, 0)).mean() < 2 and np.abs(right - light(False, 0)).mean() < 2
+
+
+def test_a_real_stream_without_the_second_views_parameters_is_refused(tmp_path: Path) -> None:
+    path = written(tmp_path, make_spatial.FILE.read_bytes().replace(b"lhvC", b"free"))
+    assert len(list(open_pictures(path).read())) == make_spatial.COUNT
+    with pytest.raises(Rejected, match="second_view_missing"):
+        open_pictures(path, both_views=True)
+
+
+def test_a_real_spatial_video_becomes_a_clip_with_its_calibration(tmp_path: Path) -> None:
+    written(tmp_path, make_spatial.FILE.read_bytes(), "phone.mov")
+    config = VideoConfig()
+    (source,) = scan(tmp_path, config).sources
+    assert (source.layout, source.baseline_m, source.assumed) == ("mv_hevc", make_spatial.BASELINE_M, ())
+    config = config.model_copy(update={"min_clip_s": 1.0, "min_size_px": 64})
+    (clip,) = plan_clips(source, config).clips
+    frames = decode_clip(clip, config, None)
+    assert frames.right is not None and frames.baseline_m == make_spatial.BASELINE_M and frames.assumed == ()
+    assert 2 * np.degrees(np.arctan(frames.camera.width / 2 / frames.camera.fx)) == pytest.approx(make_spatial.HFOV_DEG)
+    for k, number in enumerate(frames.source_index):
+        for right, pixels in enumerate((frames.left[k], frames.right[k])):
+            assert np.abs(pixels.mean(axis=2) - light(bool(right), int(number))).mean() < 2
