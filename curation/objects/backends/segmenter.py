@@ -130,18 +130,19 @@ def _segment(model: Segmenter, image: UInt8[Array, "h w 3"]) -> tuple[Int[Array,
 def with_pixels(found: Sequence[Detection], labels: Int[Array, "h w"], names: Sequence[str]) -> list[Detection]:
     """Detections, most certain first, with the pixels of their class inside their boxes.
 
-    Classes that models confuse (car, truck, bus) count as one. A box keeps no pixels where they fill little of it, or where another box of
-    its class covers more than a rim of it: whose a pixel is, no class tells.
+    Classes that models confuse (car, truck, bus) count as one. A box keeps no pixels where they fill little of it, or where
+    another box of its class covers more than a rim of it: whose a pixel is, no class tells.
     """
+    groups = np.array([group_of(name) for name in names])
     out = []
     for d in found:
         mask = None
         group = group_of(d.category)
-        own = [k for k, name in enumerate(names) if group_of(name) == group]
-        if own:
+        if group in groups and not any(_beside(o, d, group) for o in found):
             region = box_region(d.box_px, labels.shape)
-            pixels = region & np.isin(labels, own)
-            if not any(_beside(o, d, group) for o in found) and pixels.sum() > _LEAST_SHARE * region.sum():
+            pixels = np.zeros_like(region)
+            pixels[region] = (groups == group)[labels[region]]
+            if pixels.sum() > _LEAST_SHARE * region.sum():
                 mask = encode(pixels)
         out.append(Detection(d.category, d.score, d.box_px, mask))
     return out
