@@ -87,6 +87,32 @@ def test_objects_that_do_not_fit_in_memory_together_are_followed_one_by_one(
     assert all(np.array_equal(a.boxes_px, b.boxes_px, equal_nan=True) for a, b in zip(halved, one_by_one, strict=True))
 
 
+@pytest.mark.parametrize("backend", ["grounded_sam2", "edgetam"])
+def test_every_frame_is_encoded_once_however_often_the_clip_is_passed_through(
+    backend: str, checkpoints: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import transformers
+
+    from curation.objects.backends import grounded
+
+    model_class = {"grounded_sam2": transformers.Sam2VideoModel, "edgetam": transformers.EdgeTamVideoModel}[backend]
+    plain, encoded = model_class.get_image_features, []
+
+    def counted(self, *args, **kwargs):
+        encoded.append(1)
+        return plain(self, *args, **kwargs)
+
+    monkeypatch.setattr(model_class, "get_image_features", counted)
+    config = config_for(backend, checkpoints, batch=1)
+    kept = find_instances(LEFT, config)
+    assert len(kept) > 1 and len(encoded) == len(LEFT)
+    monkeypatch.setattr(grounded, "_KEPT_ON_HOST", 0)  # room for one frame only
+    encoded.clear()
+    again = find_instances(LEFT, config)
+    assert len(encoded) > 2 * len(LEFT)
+    assert [i.masks for i in again] == [i.masks for i in kept] and [i.category for i in again] == [i.category for i in kept]
+
+
 def test_frames_that_do_not_fit_the_detector_together_are_looked_at_in_halves(
     checkpoints: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

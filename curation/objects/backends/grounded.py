@@ -34,6 +34,7 @@ _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of SAM 2 and EdgeT
 _BOX_CORNERS = (2, 3)  # labels of a box's two corners among SAM's point prompts
 _SAME_IOU = 0.5  # of a new box with the box of a body that is followed already
 _LEAST_PIXELS = 20
+_KEPT_ON_HOST = 1 << 30  # bytes of encoded frames
 
 
 @dataclass
@@ -79,7 +80,9 @@ def find_instances(
         inference_device=place.device,
         inference_state_device=place.device,
         dtype=getattr(torch, place.dtype),
+        max_vision_features_cache_size=len(left),
     )
+    _keep_what_was_encoded(session, place)
     bodies: list[_Body] = []
     for key, found in zip(keys, boxes, strict=True):
         new = [d for d in found if not _known(bodies, key, d)]
@@ -148,11 +151,31 @@ def _known(bodies: Sequence[_Body], frame: int, detection: Detection) -> bool:
     return True
 
 
+def _keep_what_was_encoded(session: Any, place: Runtime) -> None:
+    """Every key frame with something new is a pass through the clip: the encoder, most of the work, sees each frame in one only.
+
+    What it says of where a pixel is, five times as large as what it says of the picture, is the same for all frames: kept once.
+    """
+    import torch
+
+    kept, where = session.cache.cache_vision_features, []
+
+    def keep(frame: int, features: dict[str, Any]) -> None:
+        if not where:
+            where.append(features["vision_pos_embeds"])
+            size = sum(level.numel() * level.element_size() for level in features["vision_feats"])
+            free = torch.cuda.mem_get_info(place.device)[0] // 4 if place.device.startswith("cuda") else _KEPT_ON_HOST
+            session.cache.max_vision_features_cache_size = max(1, min(session.num_frames, int(free // size)))
+        kept(frame, features | {"vision_pos_embeds": where[0]})
+
+    session.cache.cache_vision_features = keep
+
+
 def _followed(model: Any, session: Any, prompts: Sequence[_Body]) -> list[_Body]:
     """The bodies with their masks through the clip. The session keeps the frames, and forgets the bodies before."""
     import torch
 
-    session.reset_inference_session()
+    session.reset_tracking_data()
     frame, size = prompts[0].frame, model.config.image_size
     to_input = torch.tensor([size / session.video_width, size / session.video_height])
     for n, body in enumerate(prompts):
