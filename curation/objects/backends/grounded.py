@@ -158,7 +158,8 @@ def _keep_what_was_encoded(session: Any, place: Runtime) -> None:
     """
     import torch
 
-    kept, where = session.cache.cache_vision_features, []
+    kept = session.cache.cache_vision_features
+    where: list[Any] = []
 
     def keep(frame: int, features: dict[str, Any]) -> None:
         if not where:
