@@ -7,7 +7,6 @@ seen (``verdict.settle``), and judge it as they judge structure from motion. A g
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -25,6 +24,16 @@ from curation.cameras.relative import (
 from curation.cameras.verdict import judge, settle
 from curation.cameras.witness import depth_at_corners, follow_corners
 from curation.geometry import inverse, vector_from_rotation
+from curation.objects.backends.runtime import (
+    INSTALL_MODELS,
+    Runtime,
+    download_advice,
+    half_precision,
+    in_batches,
+    packaged,
+    runtime,
+)
+from curation.objects.backends.weights import WeightsMissing
 from schemas.camera import Array, Intrinsics, RelativeCameraPath
 from schemas.clip import ClipFrames
 from schemas.config import CamerasConfig, ObjectsConfig
@@ -105,31 +114,51 @@ def _rigid(camera_from_world: Array, count: int) -> Float[Array, "t 4 4"]:
 
 
 def _depth_anything_3(left: UInt8[Array, "t h w 3"], camera: Intrinsics, config: CamerasConfig) -> Float[Array, "t 3 4"]:
-    torch, device = _torch(config)
-    model = _package(
-        "depth_anything_3.api", "DepthAnything3", config.weights or "depth-anything/DA3-LARGE", device,
-        "pip install git+https://github.com/ByteDance-Seed/Depth-Anything-3", "1.4 GB", "CC BY-NC 4.0; DA3-BASE: Apache-2.0",
-    )  # fmt: skip
-    with torch.inference_mode():
-        found = model.inference([np.ascontiguousarray(image) for image in left], ref_view_strategy="middle")
-    return np.asarray(found.extrinsics, float)  # camera from world, OpenCV axes
+    from curation.depth import depth_anything_3
+
+    torch, place = _place(config)
+    name, licence = config.weights or "depth-anything/DA3-LARGE-1.1", "CC BY-NC 4.0; DA3-BASE: Apache-2.0"
+    model = depth_anything_3.network(name, place.device, _OPTION, "1.4 GB", licence)
+    if getattr(model.model, "cam_dec", None) is None:
+        advice = download_advice("depth-anything/DA3-LARGE-1.1", "1.4 GB", licence, _OPTION)
+        raise WeightsMissing(f"{_OPTION}: {name!r} is a {model.model_name}, which sees no poses. {advice}")
+
+    def work(pixels: Any) -> Array:
+        with torch.inference_mode(), half_precision(torch, place):
+            found = model.model(pixels[None].to(place.device), ref_view_strategy="middle").extrinsics
+        return np.asarray(found[0, :, :3].float().cpu().numpy(), float)  # camera from world, OpenCV axes
+
+    return _at_once(work, depth_anything_3.pixels(model, left))
 
 
 def _vggt(left: UInt8[Array, "t h w 3"], camera: Intrinsics, config: CamerasConfig) -> Float[Array, "t 3 4"]:
-    torch, device = _torch(config)
-    install = "pip install git+https://github.com/facebookresearch/vggt"
-    weights = config.weights or "facebook/VGGT-1B"
-    model = _package("vggt.models.vggt", "VGGT", weights, device, install, "5 GB", "non-commercial; VGGT-1B-Commercial: ask")
+    torch, place = _place(config)
+    install, weights = "pip install git+https://github.com/facebookresearch/vggt", config.weights or "facebook/VGGT-1B"
+    advice = download_advice(weights, "5 GB", "non-commercial; VGGT-1B-Commercial: ask", _OPTION)
+    model = packaged("vggt.models.vggt", "VGGT", weights, place.device, install, _OPTION, advice)
     from vggt.utils.pose_enc import pose_encoding_to_extri_intri
 
     height, width = left.shape[1:3]
     size = tuple(max(14, round(side * _SIDE / max(height, width) / 14) * 14) for side in (height, width))
-    pixels = torch.from_numpy(np.ascontiguousarray(left)).to(device).permute(0, 3, 1, 2).float() / 255
-    pixels = torch.nn.functional.interpolate(pixels, size, mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
-    with torch.inference_mode():
-        coded = model(pixels)["pose_enc"]
-        found = pose_encoding_to_extri_intri(coded, size)[0]
-    return np.asarray(found[0].float().cpu().numpy(), float)  # camera from world, OpenCV axes
+    shown = torch.from_numpy(np.ascontiguousarray(left)).permute(0, 3, 1, 2)
+
+    def work(shown: Any) -> Array:
+        pixels = shown.to(place.device).float() / 255
+        pixels = torch.nn.functional.interpolate(pixels, size, mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
+        with torch.inference_mode():
+            with half_precision(torch, place):
+                tokens, _ = model.aggregator(pixels[None])
+            coded = model.camera_head(tokens)[-1]  # the heads of depth and points are not asked: they cost most of the memory
+            found = pose_encoding_to_extri_intri(coded, size)[0]
+        return np.asarray(found[0].float().cpu().numpy(), float)  # camera from world, OpenCV axes
+
+    return _at_once(work, shown)
+
+
+def _at_once(work: Callable[[Any], Array], frames: Any) -> Array:
+    """``work`` of a whole clip. A network needs all of its frames at once, so what does not fit cannot be halved."""
+    advice = "Take fewer frames (video.max_measure_frames) or cameras.device=cpu."
+    return in_batches([frames], 1, lambda whole: [work(whole[0])], advice=advice)[0]
 
 
 BACKENDS: dict[str, Callable[[Array, Intrinsics, CamerasConfig], Array]] = {
@@ -138,33 +167,9 @@ BACKENDS: dict[str, Callable[[Array, Intrinsics, CamerasConfig], Array]] = {
 }
 
 
-def _torch(config: CamerasConfig) -> tuple[Any, str]:
+def _place(config: CamerasConfig) -> tuple[Any, Runtime]:
     try:
         import torch
     except ImportError as error:
-        raise ImportError(
-            f"cameras.backend={config.backend} needs torch: pip install -e '.[models]' in the folder of this project"
-        ) from error
-    from curation.objects.backends.runtime import runtime
-
-    return torch, runtime(ObjectsConfig(device=config.device), torch).device
-
-
-@lru_cache(maxsize=1)
-def _package(module: str, name: str, weights: str, device: str, install: str, size: str, licence: str) -> Any:
-    """A network out of a package of its own, once per process."""
-    import importlib
-
-    from curation.objects.backends.runtime import download_advice
-    from curation.objects.backends.weights import WeightsMissing
-
-    try:
-        loader = getattr(importlib.import_module(module), name)
-    except ImportError as error:
-        raise ImportError(f"this network comes in a package of its own: {install}") from error
-    try:
-        return loader.from_pretrained(weights).to(device).eval()
-    except (OSError, ValueError) as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        advice = download_advice(weights, size, licence, _OPTION)
-        raise WeightsMissing(f"{_OPTION}: the model {weights!r} could not be loaded ({first[:200]}). {advice}") from None
+        raise ImportError(f"cameras.backend={config.backend} needs torch: {INSTALL_MODELS}") from error
+    return torch, runtime(ObjectsConfig(device=config.device), torch)

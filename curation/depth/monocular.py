@@ -8,13 +8,23 @@ every torch.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from curation.objects.backends.runtime import Runtime, download_advice, in_batches, load, runtime, torch_and_transformers
+from curation.depth import depth_anything_3
+from curation.objects.backends.runtime import (
+    Runtime,
+    download_advice,
+    half_precision,
+    in_batches,
+    load,
+    packaged,
+    runtime,
+    torch_and_transformers,
+)
 from curation.objects.backends.weights import WeightsMissing
 from schemas.camera import Array, Intrinsics
 from schemas.config import DepthConfig, ObjectsConfig
@@ -23,6 +33,7 @@ _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 _HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 _MAX_WIDTH = 640  # of the depth maps that are kept: they stay in memory for a whole clip
 _OPTION = "depth.weights"
+_DA3_SKY = 0.3  # what Depth Anything 3 itself takes for sky
 Depth = Float[Array, "k h w"]
 
 
@@ -112,17 +123,20 @@ def _depth_pro(camera: Intrinsics, config: DepthConfig) -> Callable[[Array], Dep
 def _moge2(camera: Intrinsics, config: DepthConfig) -> Callable[[Array], Depth]:
     torch, place = _place(config)
     name = config.weights or "Ruicheng/moge-2-vitl"
-    model = _package(
-        "moge.model.v2", "MoGeModel", name, place.device, "pip install git+https://github.com/microsoft/MoGe", "1.3 GB", "MIT"
-    )
+    file = Path(name) / "model.pt"  # it reads files, and the advice is to download a folder
+    install, advice = "pip install git+https://github.com/microsoft/MoGe", download_advice(name, "1.3 GB", "MIT", _OPTION)
+    model = packaged("moge.model.v2", "MoGeModel", str(file) if file.is_file() else name, place.device, install, _OPTION, advice)
+    if not hasattr(model, "scale_head"):
+        raise WeightsMissing(f"{_OPTION}: {name!r} estimates relative depth; a scale needs a metric model. {advice}")
     fov_x_deg = float(np.degrees(2 * np.arctan(camera.width / 2 / camera.fx)))
 
     def work(images: Array) -> Depth:
         out = []
         for image in images:
             picture = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1).float().to(place.device) / 255
+            half = place.device.startswith("cuda")  # without it said, it computes in half precision on processors too
             with torch.inference_mode():
-                out.append(_host(model.infer(picture, fov_x=fov_x_deg)["depth"]))
+                out.append(_host(model.infer(picture, fov_x=fov_x_deg, use_fp16=half)["depth"]))
         return np.stack(out)
 
     return work
@@ -131,14 +145,20 @@ def _moge2(camera: Intrinsics, config: DepthConfig) -> Callable[[Array], Depth]:
 def _depth_anything_3(camera: Intrinsics, config: DepthConfig) -> Callable[[Array], Depth]:
     torch, place = _place(config)
     name = config.weights or "depth-anything/DA3METRIC-LARGE"
-    install = "pip install git+https://github.com/ByteDance-Seed/Depth-Anything-3"
-    model = _package("depth_anything_3.api", "DepthAnything3", name, place.device, install, "1.4 GB", "Apache-2.0")
+    model = depth_anything_3.network(name, place.device, _OPTION, "1.4 GB", "Apache-2.0")
+    if "metric" not in model.model_name:
+        advice = download_advice("depth-anything/DA3METRIC-LARGE", "1.4 GB", "Apache-2.0", _OPTION)
+        raise WeightsMissing(f"{_OPTION}: {name!r} is a {model.model_name}; metres come from da3metric-large alone. {advice}")
 
     def work(images: Array) -> Depth:
-        with torch.inference_mode():
-            depth = np.asarray(model.inference([np.ascontiguousarray(image) for image in images]).depth, np.float32)
-        focal_px = (camera.fx + camera.fy) / 2 * depth.shape[2] / images.shape[2]
-        return depth * (focal_px / 300.0)  # the model's unit, for the metric network (its README)
+        pixels = depth_anything_3.pixels(model, images)
+        with torch.inference_mode(), half_precision(torch, place):
+            out = model.model(pixels[:, None].to(place.device))  # frames as clips of one view each: none sees another
+        depth, sky = _host(out.depth[:, 0]), _host(out.sky[:, 0])
+        # The network's depth is for a focal length of 300 pixels of what it sees, by its README.
+        focal_px = (camera.fx * depth.shape[2] / images.shape[2] + camera.fy * depth.shape[1] / images.shape[1]) / 2
+        # Where it sees sky, its own depth is overwritten by that of the farthest things in the batch.
+        return np.where(sky < _DA3_SKY, depth * (focal_px / 300.0), np.float32(np.nan))
 
     return work
 
@@ -167,20 +187,3 @@ def _pixels(torch: Any, images: Array, size: tuple[int, ...], mean: Sequence[flo
 
 def _host(depth: Any) -> Array:
     return np.asarray(depth.float().cpu().numpy(), np.float32)
-
-
-@lru_cache(maxsize=2)
-def _package(module: str, name: str, weights: str, device: str, install: str, size: str, licence: str) -> Any:
-    """A model out of a package of its own, once per process."""
-    import importlib
-
-    try:
-        loader = getattr(importlib.import_module(module), name)
-    except ImportError as error:
-        raise ImportError(f"this depth model comes in a package of its own: {install}") from error
-    try:
-        return loader.from_pretrained(weights).to(device).eval()
-    except (OSError, ValueError) as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        advice = download_advice(weights, size, licence, _OPTION)
-        raise WeightsMissing(f"{_OPTION}: the model {weights!r} could not be loaded ({first[:200]}). {advice}") from None

@@ -16,6 +16,7 @@ from schemas.clip import ClipFrames
 from schemas.config import CamerasConfig, DepthConfig
 from schemas.outcome import Rejected
 from tests.cameras import room
+from tests.depth import da3_stand_in
 
 FRAMES = 14
 TRUE = room.path(FRAMES, (0.4, 0.0, 1.0), (0, 5, 0))
@@ -88,52 +89,45 @@ def test_a_guessed_focal_length_is_refused(clip):
         feedforward.estimate_structure(dataclasses.replace(clip, assumed=("fx",)), CONFIG)
 
 
-@pytest.mark.parametrize("backend", ["depth_anything_3", "vggt"])
-def test_a_missing_package_says_how_to_install_it(clip, backend):
+@pytest.mark.parametrize(("backend", "package"), [("depth_anything_3", "depth_anything_3"), ("vggt", "vggt")])
+def test_a_missing_package_says_how_to_install_it(clip, backend, package, monkeypatch):
     pytest.importorskip("torch")
-    with pytest.raises(ImportError, match=r"comes in a package of its own: pip install git\+https"):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ImportError, match=rf"cameras.weights: .* package of its own: pip install .*\(No module named .{package}"):
         estimate_mono_path(clip, CONFIG.model_copy(update={"backend": backend}), DepthConfig())
 
 
-def test_depth_anything_3_is_asked_for_extrinsics(clip, monkeypatch):
-    pytest.importorskip("torch")
-    asked = []
-
-    class Network:
-        @classmethod
-        def from_pretrained(cls, name):
-            asked.append(name)
-            return cls()
-
-        def to(self, device):
-            return self
-
-        def eval(self):
-            return self
-
-        def inference(self, images, **options):
-            asked.append((len(images), images[0].shape, images[0].dtype, options))
-            return types.SimpleNamespace(extrinsics=guess(0.0, 0.0))
-
-    package = types.ModuleType("depth_anything_3.api")
-    package.DepthAnything3 = Network  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "depth_anything_3", types.ModuleType("depth_anything_3"))
-    monkeypatch.setitem(sys.modules, "depth_anything_3.api", package)
-    feedforward._package.cache_clear()
-    poses = feedforward.BACKENDS["depth_anything_3"](clip.left, clip.camera, CONFIG)
-    feedforward._package.cache_clear()
-    assert poses.shape == (FRAMES, 3, 4)
-    assert asked == ["depth-anything/DA3-LARGE", (FRAMES, (300, 480, 3), np.uint8, {"ref_view_strategy": "middle"})]
-
-
-def test_vggt_is_given_pictures_in_patches_of_14_and_asked_for_extrinsics(clip, monkeypatch):
+def test_depth_anything_3_is_shown_the_whole_clip_as_views_of_one_scene(clip, monkeypatch):
     torch = pytest.importorskip("torch")
+    answer = {"extrinsics": torch.from_numpy(guess(0.0, 0.0))[None], "depth": None}
+    asked = da3_stand_in.install(monkeypatch, lambda x: answer, model_name="da3-large")
+    poses = feedforward.BACKENDS["depth_anything_3"](clip.left, clip.camera, CONFIG)
+    assert poses.shape == (FRAMES, 3, 4) and np.allclose(poses, guess(0.0, 0.0))
+    assert asked == ["depth-anything/DA3-LARGE-1.1", ((1, FRAMES, 3, 308, 504), "torch.float32", "middle")]
+
+
+def test_a_depth_anything_3_that_sees_no_poses_is_refused(clip, monkeypatch):
+    pytest.importorskip("torch")
+    from curation.objects.backends.weights import WeightsMissing
+
+    da3_stand_in.install(monkeypatch, lambda x: pytest.fail("asked"), model_name="da3metric-large")
+    config = CONFIG.model_copy(update={"weights": "depth-anything/DA3METRIC-LARGE"})
+    with pytest.raises(WeightsMissing, match="is a da3metric-large, which sees no poses"):
+        feedforward.BACKENDS["depth_anything_3"](clip.left, clip.camera, config)
+
+
+def vggt_stand_in(monkeypatch, aggregate):
+    """Signatures of VGGT; ``aggregate`` answers for its aggregator. Returns what it is asked, in order."""
+    import torch
+
+    from curation.objects.backends.runtime import packaged
+
     asked = []
 
-    class Network:
+    class VGGT:
         @classmethod
-        def from_pretrained(cls, name):
-            asked.append(name)
+        def from_pretrained(cls, pretrained_model_name_or_path, *, local_files_only=False):
+            asked.append(pretrained_model_name_or_path)
             return cls()
 
         def to(self, device):
@@ -142,22 +136,47 @@ def test_vggt_is_given_pictures_in_patches_of_14_and_asked_for_extrinsics(clip, 
         def eval(self):
             return self
 
-        def __call__(self, images):
+        def aggregator(self, images):
             asked.append((tuple(images.shape), float(images.min()) >= 0, float(images.max()) <= 1))
-            return {"pose_enc": torch.zeros(1, len(images), 9)}
+            aggregate(images)
+            return [torch.zeros(images.shape[:2])] * 24, 5
 
-    def extrinsics(coded, size):
-        asked.append((tuple(coded.shape), tuple(size)))
+        def camera_head(self, aggregated_tokens_list, num_iterations=4):
+            return [torch.zeros((*aggregated_tokens_list[-1].shape, 9))] * num_iterations
+
+        def __call__(self, images, query_points=None):
+            pytest.fail("the heads of depth and points cost memory for nothing")
+
+    def pose_encoding_to_extri_intri(
+        pose_encoding, image_size_hw=None, pose_encoding_type="absT_quaR_FoV", build_intrinsics=True
+    ):
+        asked.append((tuple(pose_encoding.shape), tuple(image_size_hw)))
         return torch.from_numpy(guess(0.0, 0.0))[None], None
 
     models, utils = types.ModuleType("vggt.models.vggt"), types.ModuleType("vggt.utils.pose_enc")
-    models.VGGT, utils.pose_encoding_to_extri_intri = Network, extrinsics  # type: ignore[attr-defined]
+    models.VGGT, utils.pose_encoding_to_extri_intri = VGGT, pose_encoding_to_extri_intri  # type: ignore[attr-defined]
     for name in ("vggt", "vggt.models", "vggt.utils"):
         monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
     monkeypatch.setitem(sys.modules, "vggt.models.vggt", models)
     monkeypatch.setitem(sys.modules, "vggt.utils.pose_enc", utils)
-    feedforward._package.cache_clear()
+    packaged.cache_clear()
+    return asked
+
+
+def test_vggt_is_given_pictures_in_patches_of_14_and_asked_for_poses_alone(clip, monkeypatch):
+    pytest.importorskip("torch")
+    asked = vggt_stand_in(monkeypatch, lambda images: None)
     poses = feedforward.BACKENDS["vggt"](clip.left, clip.camera, CONFIG)
-    feedforward._package.cache_clear()
     assert np.allclose(poses, guess(0.0, 0.0))
-    assert asked == ["facebook/VGGT-1B", ((FRAMES, 3, 322, 518), True, True), ((1, FRAMES, 9), (322, 518))]
+    assert asked == ["facebook/VGGT-1B", ((1, FRAMES, 3, 322, 518), True, True), ((1, FRAMES, 9), (322, 518))]
+
+
+def test_a_clip_that_does_not_fit_in_memory_says_what_to_make_smaller(clip, monkeypatch):
+    torch = pytest.importorskip("torch")
+
+    def full(images):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    vggt_stand_in(monkeypatch, full)
+    with pytest.raises(MemoryError, match="video.max_measure_frames"):
+        feedforward.BACKENDS["vggt"](clip.left, clip.camera, CONFIG)

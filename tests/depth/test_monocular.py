@@ -15,10 +15,12 @@ transformers = pytest.importorskip("transformers", reason="needs the extra `mode
 
 from curation.depth import monocular  # noqa: E402
 from curation.depth.monocular import BACKENDS, metric_depth  # noqa: E402
+from curation.objects.backends import runtime  # noqa: E402
 from curation.objects.backends.weights import WeightsMissing  # noqa: E402
 from schemas.camera import Intrinsics  # noqa: E402
 from schemas.clip import ClipFrames  # noqa: E402
 from schemas.config import CamerasConfig, DepthConfig  # noqa: E402
+from tests.depth import da3_stand_in  # noqa: E402
 
 CAMERA = Intrinsics(100.0, 100.0, 64.0, 40.0, 128, 80)
 FRAMES = np.random.default_rng(0).integers(0, 255, (3, 80, 128, 3), np.uint8)
@@ -89,26 +91,96 @@ def test_depth_pro_uses_the_calibrated_focal_length(monkeypatch: pytest.MonkeyPa
 
 
 def test_depth_anything_3_is_scaled_by_the_focal_length_at_its_own_resolution(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Network:
+    """Focal lengths 100 and 120 at 128 x 80 are 393.75 and 462 at the 504 x 308 that it sees; its depth is for 300."""
+
+    def answer(x: Any) -> dict[str, Any]:
+        sky = torch.zeros_like(x[:, :, 0])
+        sky[..., :14, :] = 0.4
+        return {"depth": torch.full_like(sky, 6.0), "sky": sky}
+
+    asked = da3_stand_in.install(monkeypatch, answer, model_name="da3metric-large")
+    camera = Intrinsics(100.0, 120.0, 64.0, 40.0, 128, 80)
+    depth = metric_depth(FRAMES, camera, DepthConfig(mono="depth_anything_3", device="cpu", batch=2))
+    # every frame is a scene of its own
+    assert asked == [
+        "depth-anything/DA3METRIC-LARGE",
+        ((2, 1, 3, 308, 504), "torch.float32", "saddle_balanced"),
+        ((1, 1, 3, 308, 504), "torch.float32", "saddle_balanced"),
+    ]
+    assert depth.shape == (3, 308, 504) and np.isnan(depth[:, :14]).all()  # sky has no depth
+    np.testing.assert_allclose(depth[:, 14:], 6.0 * (393.75 + 462) / 2 / 300, rtol=1e-6)
+
+
+def test_a_depth_anything_3_without_metres_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    da3_stand_in.install(monkeypatch, lambda x: pytest.fail("asked"), model_name="da3-base")
+    config = DepthConfig(mono="depth_anything_3", weights="depth-anything/DA3-BASE", device="cpu")
+    with pytest.raises(WeightsMissing, match="'depth-anything/DA3-BASE' is a da3-base; metres come from da3metric-large alone"):
+        metric_depth(FRAMES, CAMERA, config)
+
+
+def moge_stand_in(monkeypatch: pytest.MonkeyPatch, *, metric: bool) -> list[Any]:
+    """Signatures of MoGe 2; its depth is the field of view in degrees, and infinite where it masks. Returns what it is asked."""
+    asked: list[Any] = []
+
+    class MoGeModel:
+        def __init__(self) -> None:
+            if metric:
+                self.scale_head = object()
+
         @classmethod
-        def from_pretrained(cls, name: str) -> Network:
+        def from_pretrained(cls, pretrained_model_name_or_path: str, model_kwargs: None = None, **hf_kwargs: bool) -> MoGeModel:
+            asked.append(pretrained_model_name_or_path)
+            if Path(pretrained_model_name_or_path).is_dir():
+                raise IsADirectoryError(21, "Is a directory", pretrained_model_name_or_path)
+            assert set(hf_kwargs) <= {"local_files_only"}
             return cls()
 
-        def to(self, device: str) -> Network:
+        def to(self, device: str) -> MoGeModel:
             return self
 
-        eval = inference = None
+        def eval(self) -> MoGeModel:
+            return self
 
-    Network.eval = lambda self: self  # type: ignore[assignment]
-    Network.inference = lambda self, images: types.SimpleNamespace(depth=np.full((len(images), 40, 64), 6.0))  # type: ignore[assignment]
-    package = types.ModuleType("depth_anything_3.api")
-    package.DepthAnything3 = Network  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "depth_anything_3.api", package)
-    monkeypatch.setitem(sys.modules, "depth_anything_3", types.ModuleType("depth_anything_3"))
-    monocular._package.cache_clear()
-    depth = metric_depth(FRAMES, CAMERA, DepthConfig(mono="depth_anything_3", device="cpu"))
-    np.testing.assert_allclose(depth, 6.0 * 50 / 300)  # focal length 100 at width 128 is 50 at width 64
-    monocular._package.cache_clear()
+        def infer(
+            self,
+            image: Any,
+            num_tokens: int | None = None,
+            resolution_level: int = 9,
+            force_projection: bool = True,
+            apply_mask: bool = True,
+            fov_x: float | None = None,
+            use_fp16: bool = True,
+        ) -> dict[str, Any]:
+            assert image.shape == (3, 80, 128) and image.min() >= 0 and image.max() <= 1
+            assert not use_fp16, "half precision is four times slower on a processor"
+            depth = torch.full((80, 128), float(fov_x or np.nan))
+            depth[:10] = torch.inf
+            return {"depth": depth}
+
+    package = types.ModuleType("moge.model.v2")
+    package.MoGeModel = MoGeModel  # type: ignore[attr-defined]
+    for name in ("moge", "moge.model"):
+        monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+    monkeypatch.setitem(sys.modules, "moge.model.v2", package)
+    runtime.packaged.cache_clear()
+    return asked
+
+
+def test_moge_2_is_given_the_field_of_view_and_the_file_in_a_downloaded_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = moge_stand_in(monkeypatch, metric=True)
+    (tmp_path / "model.pt").write_bytes(b"")
+    depth = metric_depth(FRAMES[:2], CAMERA, DepthConfig(mono="moge2", weights=str(tmp_path), device="cpu"))
+    assert asked == [str(tmp_path / "model.pt")]
+    assert np.isnan(depth[:, :10]).all()
+    np.testing.assert_allclose(depth[:, 10:], 2 * np.degrees(np.arctan(0.64)), rtol=1e-6)
+
+
+def test_a_moge_without_a_scale_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    moge_stand_in(monkeypatch, metric=False)
+    with pytest.raises(WeightsMissing, match="estimates relative depth; a scale needs a metric model"):
+        metric_depth(FRAMES, CAMERA, DepthConfig(mono="moge2", weights="Ruicheng/moge-vitl", device="cpu"))
 
 
 @pytest.mark.parametrize("mono", ["depth_anything_v2", "zoedepth", "depth_pro"])
@@ -130,9 +202,10 @@ def test_a_missing_model_shows_before_the_shape_of_the_path_is_worked_out(
         mono_metric.estimate_mono_path(frames, CamerasConfig(), config)
 
 
-@pytest.mark.parametrize("mono", ["moge2", "depth_anything_3"])
-def test_a_missing_package_says_how_to_install_it(mono: str) -> None:
-    with pytest.raises(ImportError, match="comes in a package of its own: pip install git"):
+@pytest.mark.parametrize(("mono", "package"), [("moge2", "moge"), ("depth_anything_3", "depth_anything_3")])
+def test_a_missing_package_says_how_to_install_it(mono: str, package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ImportError, match=rf"depth.weights: .* package of its own: pip install .*\(No module named .{package}"):
         metric_depth(FRAMES, CAMERA, DepthConfig(mono=mono, device="cpu"))  # type: ignore[arg-type]
 
 

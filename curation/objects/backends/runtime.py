@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -52,6 +54,12 @@ def runtime(config: ObjectsConfig, torch: Any) -> Runtime:
     return Runtime(device, "bfloat16" if half else "float32", config.compile)
 
 
+def half_precision(torch: Any, place: Runtime) -> Any:
+    """A context in which a model with float32 weights computes as precisely as ``place`` says."""
+    half = place.dtype != "float32"
+    return torch.autocast(place.device.split(":")[0], dtype=getattr(torch, place.dtype) if half else None, enabled=half)
+
+
 @lru_cache(maxsize=4)
 def load(model_class: str, processor_class: str, name: str, place: Runtime, option: str, advice: str) -> tuple[Any, Any]:
     """A model in evaluation mode on its device, and its processor; once per process.
@@ -66,23 +74,109 @@ def load(model_class: str, processor_class: str, name: str, place: Runtime, opti
 
     Raises:
         WeightsMissing: neither here nor to be had from the hub.
+        ImportError: the model needs a further package.
     """
     import torch
     import transformers
 
     try:
-        processor = getattr(transformers, processor_class).from_pretrained(name) if processor_class else None
-        model = getattr(transformers, model_class).from_pretrained(name, dtype=getattr(torch, place.dtype))
+        processor = from_hub(getattr(transformers, processor_class), name, option, advice) if processor_class else None
+        model = from_hub(getattr(transformers, model_class), name, option, advice, dtype=getattr(torch, place.dtype))
     except ImportError as error:  # EdgeTAM's backbone comes from timm
         raise ImportError(f"{option}: the model {name!r} needs a further package: {str(error).strip().splitlines()[0]}") from None
-    except (OSError, ValueError) as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise WeightsMissing(f"{option}: the model {name!r} could not be loaded ({first[:200]}). {advice}") from None
     model = model.to(place.device).eval()
     if place.compile:
         encoder = next(found for path in _ENCODERS if (found := _submodule(model, path)) is not None)
         encoder.compile()
     return model, processor
+
+
+_ASK_AGAIN_S = 600.0
+_refused: dict[tuple[Any, str], tuple[str, float]] = {}  # what the hub would not give: what it said, and when
+
+
+def from_hub(loader: Any, name: str, option: str, advice: str, **options: Any) -> Any:
+    """``loader.from_pretrained(name)`` of a folder, a file or a Hugging Face id, which is downloaded where there is a network.
+
+    A hub that cannot be reached is not asked: its client tries every file six times, 47 s for a model of transformers, and as
+    long for one that lies in its cache. Nor is it asked for what it would not give a process within the last ten minutes.
+
+    Args:
+        loader: a class with ``from_pretrained``, of transformers or of a package that follows it.
+        name: a folder, a file or an id.
+        option: name of the option that ``name`` came from, for errors.
+        advice: what to download, how, and how large it is.
+        options: further arguments of ``from_pretrained``.
+
+    Raises:
+        WeightsMissing: neither here nor to be had from the hub.
+    """
+    here = Path(name).exists()
+    said, when = _refused.get((loader, name), ("", -_ASK_AGAIN_S))
+    if here or time.monotonic() - when >= _ASK_AGAIN_S:
+        try:
+            return loader.from_pretrained(name, local_files_only=here or not hub_answers(), **options)
+        except (OSError, ValueError) as error:
+            said = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        if not here:
+            _refused[loader, name] = said, time.monotonic()
+    raise WeightsMissing(f"{option}: the model {name!r} could not be loaded ({said}). {advice}")
+
+
+def hub_answers() -> bool:
+    """Whether the hub of Hugging Face says anything at all (``answers``), and may be asked."""
+    from huggingface_hub import constants
+
+    return not constants.HF_HUB_OFFLINE and answers(constants.ENDPOINT)
+
+
+def answers(url: str) -> bool:
+    """Whether the server of ``url`` says anything at all, be it a refusal; asked every ten minutes, for five seconds at most."""
+    return _answers(url, int(time.monotonic() // _ASK_AGAIN_S))
+
+
+@lru_cache(maxsize=8)
+def _answers(url: str, period: int) -> bool:
+    """As ``answers``, in one period of time. A certificate in doubt is left to the client."""
+    import ssl
+    import urllib.error
+    import urllib.request
+
+    try:
+        urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=5.0).close()
+    except urllib.error.HTTPError:
+        return True
+    except urllib.error.URLError as error:
+        return isinstance(error.reason, ssl.SSLError)
+    except OSError:
+        return False
+    return True
+
+
+@lru_cache(maxsize=4)
+def packaged(module: str, name: str, weights: str, device: str, install: str, option: str, advice: str) -> Any:
+    """A model in evaluation mode on its device, whose class comes in a package of its own; once per process.
+
+    Args:
+        module: where the class is.
+        name: of the class; it has ``from_pretrained``.
+        weights: a folder, a file or a Hugging Face id.
+        device: name of a torch device.
+        install: the command that installs the package.
+        option: name of the option that ``weights`` came from, for errors.
+        advice: what to download, how, and how large it is.
+
+    Raises:
+        ImportError: the package is not here, or lacks one of its own.
+        WeightsMissing: neither here nor to be had from the hub.
+    """
+    import importlib
+
+    try:
+        loader = getattr(importlib.import_module(module), name)
+    except (ImportError, RuntimeError) as error:  # a torchvision that does not fit torch is a RuntimeError
+        raise ImportError(f"{option}: this model comes in a package of its own: {install} ({error})") from error
+    return from_hub(loader, weights, option, advice).to(device).eval()
 
 
 _ENCODERS = ("vision_encoder", "detector_model.vision_encoder", "model.backbone", "")
