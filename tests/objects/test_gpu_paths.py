@@ -71,6 +71,25 @@ def test_video_segmenters_run_in_half_precision_with_all_tensors_on_the_gpu(
     assert {p.dtype for p in model.parameters()} == {torch.bfloat16}
 
 
+def test_what_sam3_remembers_goes_to_the_host_where_the_card_cannot_hold_it(
+    checkpoints: dict[str, Path], gpu: PretendGpu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = config_for("sam3", checkpoints, device="cuda")
+    expected = find_instances(LEFT[:2], config)
+    plain, tried = transformers.Sam3VideoModel.forward, []
+
+    def forward(self, inference_session, *args, **kwargs):
+        tried.append(inference_session.inference_state_device)
+        if tried[-1] != "cpu":
+            raise torch.OutOfMemoryError("CUDA out of memory (pretended)")
+        return plain(self, inference_session, *args, **kwargs)
+
+    monkeypatch.setattr(transformers.Sam3VideoModel, "forward", forward)
+    found = find_instances(LEFT[:2], config)
+    assert tried == ["cuda", "cpu", "cpu"] and expected
+    assert [i.masks for i in found] == [i.masks for i in expected]
+
+
 MODELS = {
     "grounded_sam2": ("Sam2VideoModel", ""),
     "edgetam": ("EdgeTamVideoModel", ""),

@@ -11,7 +11,7 @@ import pytest
 from curation.objects.backends.association import best_instance, merged_bodies, overlap
 from curation.objects.backends.instances import Instance
 from curation.objects.backends.outline import from_box, from_mask
-from curation.objects.backends.refine import refine
+from curation.objects.backends.refine import _outlined, refine
 from curation.objects.backends.register import Views, measure_shift
 from curation.objects.masks import decode, encode
 from schemas.camera import CameraPath
@@ -99,6 +99,13 @@ def test_no_instance_changes_nothing_and_an_instance_alone_makes_no_object(two) 
     assert same is track
     assert refine([], frames, [instance("car", box_of(second, eyes))], path) == []
     assert len(refine([track], frames, [instance("car", box_of(second, eyes))], path)) == 1
+
+
+def test_what_geometry_saw_for_a_moment_is_not_lost_because_a_model_looked(two) -> None:
+    frames, path, eyes, first, second = two
+    short = track_of([(first, (0.0, 1.0))], eyes, first, visible=np.arange(T) < 6)
+    (kept,) = refine([short], frames, [instance("car", box_of(second, eyes))], path)
+    assert np.array_equal(kept.visible, short.visible)
 
 
 def test_an_object_gets_the_name_of_the_instance_that_it_is(two) -> None:
@@ -259,6 +266,26 @@ def test_a_models_mask_is_taken_where_it_is_the_same_thing() -> None:
     model[:] = False
     model[10:20, 10:20] = True
     assert np.array_equal(from_mask(own, model), own)
+
+
+def test_a_models_mask_of_something_else_leaves_the_box_to_bound_the_object(two) -> None:
+    frames, path, eyes, first, _ = two
+    spilt = track_of([(first, (0.0, 1.0))], eyes, first)
+    boxes = box_of(first, eyes)
+    wide = [np.zeros(SHAPE, bool) for _ in range(T)]
+    scrap = [np.zeros(SHAPE, bool) for _ in range(T)]
+    for t in range(T):
+        u0, v0, u1, v1 = boxes[t].round().astype(int)
+        wide[t][v0:v1, u0 : u1 + 8] = True  # a strip of the wall beside
+        scrap[t][v0 : v0 + 12, u0 : u0 + 12] = True
+    spilt = replace(spilt, masks=tuple(encode(m) for m in wide))
+    said = replace(instance("car", boxes), masks=tuple(encode(m) for m in scrap))
+    masked = replace(instance("car", boxes), masks=tuple(encode(m) for m in mask_of(boxes)))
+    out = _outlined(spilt, said, [said], frames)
+    for t in (0, T // 2):
+        u1 = out.bbox_xyxy_px[t, 2]
+        assert u1 < boxes[t, 2] + 5, "the strip is gone"
+        assert (decode(_outlined(spilt, masked, [masked], frames).masks[t]) == decode(masked.masks[t])).all()
 
 
 def test_refinement_is_the_same_every_time(two) -> None:

@@ -29,7 +29,7 @@ from schemas.track import ObjectTrack
 
 _JUMPED = 0.2  # share of its frames that an object may lie on another body than its own
 _NAME_SHARE = 0.6  # of an instance's votes
-LEAST_VISIBLE = 8
+_LEAST_VISIBLE = 8
 
 
 def refine(
@@ -76,7 +76,8 @@ def refine(
         if i is not None:
             track = stands_on(track, instances[i], views)
             track = _outlined(_named(track, instances[i]), instances[i], instances, frames)
-        if track.visible.sum() >= min(LEAST_VISIBLE, len(frames.left)):
+        # What geometry measured stays however short it is; a part of it must show enough by itself.
+        if "split_from" not in track.stats or track.visible.sum() >= min(_LEAST_VISIBLE, len(frames.left)):
             out.append(track)
     out.sort(key=lambda t: -float(t.stats.get("mask_share", 0.0)))
     return [replace(track, object_id=f"obj_{n + 1}") for n, track in enumerate(out)]
@@ -136,9 +137,8 @@ def _outlined(track: ObjectTrack, own: Instance, instances: Sequence[Instance], 
         if rle is None:
             continue
         mask, model = decode(rle), own.masks[t]
-        if model is not None:
-            sharp = from_mask(mask, decode(model))
-        else:
+        sharp = mask if model is None else from_mask(mask, decode(model))
+        if sharp is mask:  # no mask, or one of something else: its box bounds the body
             sharp = from_box(frames.left[t], mask, own.boxes_px[t], _other_boxes(own, instances, int(t), frames.left.shape[1:3]))
         if sharp.any() and (sharp != mask).any():
             masks[t] = encode(sharp)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, UInt8
 
+from curation.objects.backends.doubles import one_per_body
 from curation.objects.backends.instances import Instance, box_of
 from curation.objects.backends.runtime import (
     Runtime,
@@ -34,7 +35,8 @@ _MEMORY = "SAM 3 wants about 8 GB; objects.backend=edgetam needs 1 to 2."
 def find_instances(left: UInt8[Array, "t h w 3"], config: ObjectsConfig) -> list[Instance]:
     """What the prompts name, segmented in every frame.
 
-    All prompts share one pass over the video while the memory lasts; else they are halved.
+    All prompts share one pass over the video while the memory lasts; else they are halved. What it remembers of each object and
+    frame (1.7 MB) stays on the device; where one prompt alone names more than fits, it goes to the host's memory.
 
     Raises:
         WeightsMissing: the checkpoint is not here.
@@ -45,17 +47,25 @@ def find_instances(left: UInt8[Array, "t h w 3"], config: ObjectsConfig) -> list
     model, tokenizer = load("Sam3VideoModel", "AutoTokenizer", config.weights or MODEL, place, "objects.weights", _ADVICE)
     pixels = video_pixels(left, model.config.image_size, _MEAN, _STD, place.dtype)
 
-    def segment(prompts: Sequence[str]) -> list[list[Instance]]:
-        found = _segment(model, tokenizer, pixels, left.shape[1:3], prompts, place)
+    def segment(prompts: Sequence[str], memory: str) -> list[list[Instance]]:
+        found = _segment(model, tokenizer, pixels, left.shape[1:3], prompts, place, memory)
         return [[i for i in found if i.category == prompt] for prompt in prompts]
 
-    each = in_batches(config.prompts, max(len(config.prompts), 1), segment, advice=_MEMORY)
-    instances = [i for some in each for i in some if i.score >= config.least_score]
-    return sorted(instances, key=lambda i: -float(i.scores.sum()))
+    def remembering(memory: str) -> list[list[Instance]]:
+        size = max(len(config.prompts), 1)
+        return in_batches(config.prompts, size, lambda prompts: segment(prompts, memory), advice=_MEMORY)
+
+    try:
+        each = remembering(place.device)
+    except MemoryError:
+        if place.device == "cpu":
+            raise
+        each = remembering("cpu")
+    return one_per_body([i for some in each for i in some if i.score >= config.least_score])
 
 
 def _segment(
-    model: Any, tokenizer: Any, pixels: Any, shape: tuple[int, int], prompts: Sequence[str], place: Runtime
+    model: Any, tokenizer: Any, pixels: Any, shape: tuple[int, int], prompts: Sequence[str], place: Runtime, memory: str
 ) -> list[Instance]:
     import torch
     from transformers import Sam3VideoInferenceSession
@@ -65,7 +75,7 @@ def _segment(
         video_height=shape[0],
         video_width=shape[1],
         inference_device=place.device,
-        inference_state_device=place.device,
+        inference_state_device=memory,
         dtype=getattr(torch, place.dtype),
     )
     for prompt in prompts:
@@ -76,34 +86,28 @@ def _segment(
     total = len(pixels)
     scores: dict[int, Array] = defaultdict(lambda: np.zeros(total))
     masks: dict[int, list[dict[str, Any] | None]] = defaultdict(lambda: [None] * total)
+    names: dict[int, str] = {}
     for output in model.propagate_in_video_iterator(session):
         hidden = set(output.suppressed_obj_ids or ()) | session.hotstart_removed_obj_ids
-        for i, own in _distinct(output, hidden, shape).items():
+        known = session.obj_id_to_prompt_id  # what the model takes back is not in it
+        for i, own in _masks(output, {i for i in output.obj_id_to_mask if i in known} - hidden, shape).items():
+            names[i] = session.prompts[known[i]]
             scores[i][int(output.frame_idx)] = float(output.obj_id_to_score[i])
             masks[i][int(output.frame_idx)] = encode(own)
     out = []
     for i in sorted(masks):
         boxes = np.stack([np.full(4, np.nan) if m is None else box_of(m) for m in masks[i]])
-        name = session.prompts[session.obj_id_to_prompt_id[i]]
-        out.append(Instance(name, 1.0, scores[i], boxes, tuple(masks[i]), "sam3"))
+        out.append(Instance(names[i], 1.0, scores[i], boxes, tuple(masks[i]), "sam3"))
     return out
 
 
-def _distinct(output: Any, hidden: set[int], shape: tuple[int, int]) -> dict[int, Bool[Array, "h w"]]:
-    """Masks of one frame in the size of the video; a pixel that several claim is the most certain one's."""
+def _masks(output: Any, wanted: set[int], shape: tuple[int, int]) -> dict[int, Bool[Array, "h w"]]:
+    """Masks of one frame in the size of the video."""
     import torch
 
-    ids = sorted(i for i in output.obj_id_to_mask if i not in hidden)
+    ids = sorted(wanted)
     if not ids:
         return {}
     low = torch.cat([output.obj_id_to_mask[i] for i in ids]).float()[:, None]
-    logits = torch.nn.functional.interpolate(low, shape, mode="bilinear", align_corners=False)[:, 0]
-    claimed = (logits > 0).cpu().numpy()
-    taken = np.zeros(shape, bool)
-    out = {}
-    for row in sorted(range(len(ids)), key=lambda row: -float(output.obj_id_to_score[ids[row]])):
-        own = claimed[row] & ~taken
-        taken |= own
-        if own.sum() >= _LEAST_PIXELS:
-            out[ids[row]] = own
-    return out
+    claimed = (torch.nn.functional.interpolate(low, shape, mode="bilinear", align_corners=False)[:, 0] > 0).cpu().numpy()
+    return {i: own for i, own in zip(ids, claimed, strict=True) if own.sum() >= _LEAST_PIXELS}
