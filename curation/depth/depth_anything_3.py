@@ -1,6 +1,6 @@
 """Depth Anything 3 out of its package (``depth-anything-3``), for metric depth and for poses alike.
 
-Its ``inference`` is not used: that computes in half precision on processors too (four times slower), speaks on standard
+Its ``inference`` is not used: that computes in half precision on processors too (three times slower), speaks on standard
 output, and takes all pictures for views of one scene. Its preparation of pictures and its network are.
 """
 
@@ -16,8 +16,8 @@ from curation.objects.backends.runtime import download_advice, packaged
 from schemas.camera import Array
 
 INSTALL = (
-    "pip install --no-deps depth-anything-3 moviepy==1.0.3 && pip install addict einops imageio imageio-ffmpeg omegaconf plyfile "
-    "proglog trimesh torchvision"
+    "pip install --no-deps depth-anything-3 moviepy==1.0.3 && pip install addict decorator einops imageio imageio-ffmpeg omegaconf "
+    "plyfile proglog requests trimesh, and the torchvision that belongs to your torch (docs/backends-depth-poses.md)"
 )
 _SIDE = 504  # pixels of the longer side that it sees
 

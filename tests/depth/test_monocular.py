@@ -152,7 +152,7 @@ def moge_stand_in(monkeypatch: pytest.MonkeyPatch, *, metric: bool) -> list[Any]
             use_fp16: bool = True,
         ) -> dict[str, Any]:
             assert image.shape == (3, 80, 128) and image.min() >= 0 and image.max() <= 1
-            assert not use_fp16, "half precision is four times slower on a processor"
+            assert not use_fp16, "half precision is three times slower on a processor"
             depth = torch.full((80, 128), float(fov_x or np.nan))
             depth[:10] = torch.inf
             return {"depth": depth}

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from curation.objects import find
+from curation.objects.backends import points
 from curation.objects.backends.points import _stretch, point_finder, tracked_flow
 from curation.objects.backends.register import Views, measure_shift
 from curation.objects.backends.weights import WeightsMissing
@@ -47,7 +48,7 @@ class Predictor(torch.nn.Module):
     def forward(self, video, queries=None):
         return self.model(video, queries)
 
-def cotracker3_offline(pretrained=True):
+def cotracker3_offline(*, pretrained=True):
     return Predictor()
 """
 
@@ -121,6 +122,26 @@ def test_without_the_tracker_the_error_says_how_to_bring_it(tmp_path: Path) -> N
     config = ObjectsConfig(points="cotracker", points_weights=str(tmp_path), device="cpu")
     with pytest.raises(WeightsMissing, match=r"scaled_offline\.pth.*git clone.*about 100 MB.*objects\.points_weights"):
         point_finder(np.zeros((2, 8, 8, 3), np.uint8), config)
+
+
+def test_a_network_that_cannot_be_reached_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def hub(repository: str, model: str, *, trust_repo: bool) -> object:
+        asked.append(repository)
+        return torch.nn.Identity()
+
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    monkeypatch.setattr(torch.hub, "load", hub)
+    monkeypatch.setattr(points, "answers", lambda url: False)
+    config = ObjectsConfig(points="cotracker", device="cpu")
+    with pytest.raises(WeightsMissing, match=r"\(github.com cannot be reached\).*git clone"):
+        point_finder(np.zeros((2, 8, 8, 3), np.uint8), config)
+    assert asked == []
+    (tmp_path / "facebookresearch_co-tracker_main").mkdir()  # what torch.hub keeps of an earlier download
+    point_finder(np.zeros((2, 8, 8, 3), np.uint8), config)
+    points._load.cache_clear()
+    assert asked == ["facebookresearch/co-tracker:main"]
 
 
 def test_a_stretch_is_long_enough_and_within_the_clip() -> None:

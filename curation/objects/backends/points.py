@@ -16,12 +16,13 @@ from jaxtyping import Bool, Float, UInt8
 from scipy.spatial import cKDTree
 
 from curation.geometry import from_opencv, to_opencv
-from curation.objects.backends.runtime import INSTALL_MODELS, Runtime, in_batches, runtime
+from curation.objects.backends.runtime import INSTALL_MODELS, Runtime, answers, in_batches, runtime
 from curation.objects.backends.weights import WeightsMissing
 from schemas.camera import Array
 from schemas.config import ObjectsConfig
 
 REPOSITORY = "facebookresearch/co-tracker"
+_BRANCH = "main"  # named, so that torch.hub need not ask for it and finds a copy in its cache without a network
 MODEL = "cotracker3_offline"
 _SIDE_PX = 512  # longer side of what the tracker sees
 _LEAST_FRAMES = 8  # shorter stretches are extended
@@ -54,7 +55,12 @@ def _load(folder: str, place: Runtime) -> Any:
             else:
                 raise FileNotFoundError(f"no {checkpoint}")
         else:
-            model = torch.hub.load(REPOSITORY, MODEL, trust_repo=True)
+            cached = Path(torch.hub.get_dir()) / f"{REPOSITORY.replace('/', '_')}_{_BRANCH}"
+            if not (cached.is_dir() or answers("https://github.com")):  # torch.hub would wait for as long as the network does
+                raise OSError("github.com cannot be reached")
+            model = torch.hub.load(f"{REPOSITORY}:{_BRANCH}", MODEL, trust_repo=True)
+    except ImportError as error:
+        raise ImportError(f"objects.points=cotracker needs a further package: {error}") from error
     except (OSError, RuntimeError, ValueError) as error:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise WeightsMissing(f"objects.points=cotracker: the tracker could not be loaded ({first}). {_ADVICE}") from None
