@@ -16,8 +16,8 @@ from curation.objects.backends.runtime import download_advice, packaged
 from schemas.camera import Array
 
 INSTALL = (
-    "pip install --no-deps depth-anything-3 moviepy==1.0.3 && pip install addict decorator einops imageio imageio-ffmpeg omegaconf "
-    "plyfile proglog requests trimesh, and the torchvision that belongs to your torch (docs/backends-depth-poses.md)"
+    "pip install --no-deps depth-anything-3 moviepy==1.0.3 && pip install addict decorator einops imageio imageio-ffmpeg "
+    "omegaconf plyfile proglog requests trimesh, and the torchvision that belongs to your torch (docs/backends-depth-poses.md)"
 )
 _SIDE = 504  # pixels of the longer side that it sees
 
