@@ -71,6 +71,24 @@ def test_video_segmenters_run_in_half_precision_with_all_tensors_on_the_gpu(
     assert {p.dtype for p in model.parameters()} == {torch.bfloat16}
 
 
+def test_the_detector_of_boxes_keeps_their_precision_on_a_gpu(
+    checkpoints: dict[str, Path], gpu: PretendGpu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from curation.objects.backends import grounded
+
+    kinds = []
+    plain = transformers.GroundingDinoForObjectDetection.forward
+
+    def forward(self, *args, **kwargs):
+        out = plain(self, *args, **kwargs)
+        kinds.append(out.pred_boxes.dtype)
+        return out
+
+    monkeypatch.setattr(transformers.GroundingDinoForObjectDetection, "forward", forward)
+    grounded.detect(LEFT[:2], config_for("grounded_sam2", checkpoints, device="cuda"), _place())
+    assert kinds == [torch.float32], "shares of a picture in bfloat16 are 5 pixels of 1280 apart"
+
+
 def test_what_sam3_remembers_goes_to_the_host_where_the_card_cannot_hold_it(
     checkpoints: dict[str, Path], gpu: PretendGpu, monkeypatch: pytest.MonkeyPatch
 ) -> None:

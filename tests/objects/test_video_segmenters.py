@@ -113,6 +113,22 @@ def test_every_frame_is_encoded_once_however_often_the_clip_is_passed_through(
     assert [i.masks for i in again] == [i.masks for i in kept] and [i.category for i in again] == [i.category for i in kept]
 
 
+def test_a_box_with_two_nouns_is_one_prompt_with_two_votes() -> None:
+    from curation.objects.backends.grounded import _detections, _instances, _prompts
+
+    boxes = torch.tensor([[0.0, 0, 40, 40], [1, 0, 40, 40], [50, 0, 79, 40], [0, 0, 40, 39]])
+    result = {"scores": torch.tensor([0.8, 0.7, 0.6, 0.5]), "text_labels": ["car", "truck", "car", "car"], "boxes": boxes}
+    found = _detections(result, ("car", "truck"), (48, 80))
+    assert [d.category for d in found] == ["car", "truck", "car"], "a noun's second box of one body is left out"
+    bodies = _prompts(0, found)
+    assert [sorted(b.votes) for b in bodies] == [["car", "truck"], ["car"]]
+    for body in bodies:
+        body.masks = {t: {"size": [48, 80], "counts": "0"} for t in range(3)}
+        body.presence = dict.fromkeys(range(3), 1.0)
+    van, car = sorted(_instances(bodies, 3, "m"), key=lambda i: i.category, reverse=True)
+    assert (van.category, car.category) == ("vehicle", "car") and van.score == pytest.approx(0.75, abs=1e-4)
+
+
 def test_frames_that_do_not_fit_the_detector_together_are_looked_at_in_halves(
     checkpoints: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

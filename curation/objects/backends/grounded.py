@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
 
+from curation.objects.backends.doubles import one_per_body
 from curation.objects.backends.following import vote
 from curation.objects.backends.instances import Detection, Instance, box_iou, box_of
 from curation.objects.backends.runtime import (
@@ -32,6 +33,7 @@ _KEY_FRAMES = 8
 _TEXT_SCORE = 0.25
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of SAM 2 and EdgeTAM
 _BOX_CORNERS = (2, 3)  # labels of a box's two corners among SAM's point prompts
+_DOUBLE_IOU = 0.7  # of two boxes of one key frame
 _SAME_IOU = 0.5  # of a new box with the box of a body that is followed already
 _LEAST_PIXELS = 20
 _KEPT_ON_HOST = 1 << 30  # bytes of encoded frames
@@ -85,23 +87,25 @@ def find_instances(
     _keep_what_was_encoded(session, place)
     bodies: list[_Body] = []
     for key, found in zip(keys, boxes, strict=True):
-        new = [d for d in found if not _known(bodies, key, d)]
-        prompts = [_Body(key, d.box_px, {d.category: d.score}) for d in new]
+        prompts = _prompts(key, [d for d in found if not _known(bodies, key, d)])
         bodies += in_batches(prompts, config.batch, lambda some: _followed(model, session, some))
-    return _instances(bodies, len(left), weights.rstrip("/").rsplit("/", 1)[-1])
+    return one_per_body(_instances(bodies, len(left), weights.rstrip("/").rsplit("/", 1)[-1]))
 
 
 def detect(images: UInt8[Array, "k h w 3"], config: ObjectsConfig, place: Runtime) -> list[list[Detection]]:
-    """What Grounding DINO finds of the prompts in each image, most certain first (Liu et al. 2024)."""
+    """What Grounding DINO finds of the prompts in each image, most certain first (Liu et al. 2024).
+
+    In float32 everywhere: it looks at a few frames only, and its boxes are shares of the picture, which half precision would
+    round to 5 pixels of 1280.
+    """
     import torch
 
-    name = config.detector or DETECTOR
+    name, place = config.detector or DETECTOR, replace(place, dtype="float32")
     model, processor = load("GroundingDinoForObjectDetection", "GroundingDinoProcessor", name, place, "objects.detector", _ADVICE)
     text = ". ".join(config.prompts) + "."
 
     def look(batch: Sequence[Array]) -> list[list[Detection]]:
         inputs = processor(images=list(batch), text=[text] * len(batch), return_tensors="pt").to(place.device)
-        inputs["pixel_values"] = inputs["pixel_values"].to(getattr(torch, place.dtype))
         with torch.inference_mode():
             outputs = model(**inputs)
         sizes = [image.shape[:2] for image in batch]
@@ -114,7 +118,7 @@ def detect(images: UInt8[Array, "k h w 3"], config: ObjectsConfig, place: Runtim
 
 
 def _detections(result: dict[str, Any], prompts: Sequence[str], shape: tuple[int, int]) -> list[Detection]:
-    """Boxes whose text is one of the prompts, without doubles."""
+    """Boxes whose text is one of the prompts, each once per noun."""
     limit = np.array([shape[1], shape[0]] * 2, float)
     out: list[Detection] = []
     rows = zip(result["scores"].tolist(), result["text_labels"], result["boxes"].float().cpu().numpy(), strict=True)
@@ -123,7 +127,7 @@ def _detections(result: dict[str, Any], prompts: Sequence[str], shape: tuple[int
         corner = np.clip(box.astype(float), 0, limit)
         if not category or not np.isfinite(box).all() or (corner[2:] - corner[:2] < 2).any():
             continue
-        if all(box_iou(corner[None], d.box_px[None])[0, 0] < 0.7 for d in out):
+        if all(d.category != category or _iou(corner, d.box_px) < _DOUBLE_IOU for d in out):
             out.append(Detection(category, float(score), corner))
     return out
 
@@ -134,6 +138,23 @@ def prompt_of(text: str, prompts: Sequence[str]) -> str:
     named = [p for p in prompts if f" {p.lower()} " in words]
     longest = [p for p in named if not any(p != q and p.lower() in q.lower() for q in named)]
     return longest[0] if len(longest) == 1 else ""
+
+
+def _prompts(frame: int, found: Sequence[Detection]) -> list[_Body]:
+    """One body per place, most certain first; a second noun for the same box is a vote."""
+    out: list[_Body] = []
+    for d in found:
+        double = next((b for b in out if _iou(b.box_px, d.box_px) >= _DOUBLE_IOU), None)
+        if double is None:
+            out.append(_Body(frame, d.box_px, {d.category: d.score}))
+        else:
+            double.votes[d.category] = double.votes.get(d.category, 0.0) + d.score
+            double.count += 1
+    return out
+
+
+def _iou(a: Array, b: Array) -> float:
+    return float(box_iou(a[None], b[None])[0, 0])
 
 
 def _known(bodies: Sequence[_Body], frame: int, detection: Detection) -> bool:
