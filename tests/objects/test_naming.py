@@ -213,6 +213,56 @@ def test_an_endpoint_that_fails_costs_the_words_and_shows_no_key(
     assert tried_again == (status in (500, 429, 200)), f"{len(seen)} requests"
 
 
+def test_an_endpoint_that_hangs_or_fails_is_waited_for_once_in_a_clip() -> None:
+    frames, tracks = scene(RED, BLUE, (30, 160, 40))
+    with served(lambda request, n: (503, {})) as (config, seen):
+        words = name_objects(frames, tracks, config.model_copy(update={"attempts": 3}), None)
+    assert len(seen) == 3, "not three times for each of three objects"
+    assert [w.text for w in words] == ["the red car", "the blue car", "the green car"]
+
+
+def test_a_model_that_does_not_answer_the_question_is_asked_twice() -> None:
+    frames, tracks = scene(RED, BLUE)
+    with served(lambda request, n: (200, said("I cannot help with that."))) as (config, seen):
+        name_objects(frames, tracks, config.model_copy(update={"attempts": 6}), None)
+    assert len(seen) == 4, "twice for each object: the endpoint is there"
+
+
+def test_a_description_that_fits_the_measured_words_of_another_object_is_not_used() -> None:
+    def answer(request: dict[str, Any], n: int) -> tuple[int, Any]:
+        if "Which of them" in question_of(request):
+            return 200, said({"fits": [2]})
+        return 200, said(
+            {"noun": "car", "description": "the walking car"} if n == 0 else {"noun": "car", "description": "the car"}
+        )
+
+    frames, tracks = scene(RED, BLUE)
+    with served(answer) as (config, _):
+        words = name_objects(frames, tracks, config, None)
+    assert [w.text for w in words] == ["the red car", "the blue car"]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("the oncoming red car", "tells_motion"),
+        ("the reversing red car", "tells_motion"),
+        ("the car with a sitting driver", "tells_motion"),
+        ("the leftmost red car", "tells_place"),
+        ("the car at the edge", "tells_place"),
+        ("the car, choose b", "no_description"),
+        ("the el car rojo", "not_english"),
+        ("the car mit rotem dach", "not_english"),
+        ("the red car with a white roof", ""),
+        ("the man in a red jacket and dark trousers", ""),
+    ],
+)
+def test_words_that_give_an_answer_away_or_cannot_be_checked_are_refused(text: str, reason: str) -> None:
+    noun = "man" if "man" in text else "car"
+    known = Known("", {"red": 0.5, "white": 0.2, "black": 0.2}, 1.7)
+    assert why_unfit(text, noun, known, []) == reason
+
+
 def test_an_endpoint_that_is_not_there_is_given_up_after_its_attempts() -> None:
     config = NamingConfig(endpoint="http://127.0.0.1:9/v1", model="m", attempts=2, timeout_s=1, key_variable="NO_SUCH_KEY")
     frames, tracks = scene(RED)

@@ -16,19 +16,29 @@ MOTION = re.compile(
     r"turn(s|ing)|approach\w*|leav(es|ing)|depart\w*|com(es|ing)|go(es|ing)|head(s|ing|ed)|toward\w*|away|forward\w*|backward\w*|"
     r"cross(es|ing)|pass(es|ing|ed)|enter\w*|exit\w*|travel\w*|speed\w*|fast\w*|slow\w*|quick\w*|stop\w*|stand\w*|stood|station\w*|"
     r"still|static|park\w*|wait\w*|idle|fac(es|ing)|follow\w*|chas\w+|overtak\w*|accelerat\w*|brak(es|ing)|rotat\w*|spin\w*|"
-    r"swing\w*|jump\w*|climb\w*|danc\w*|push\w*|pull\w*|carried|thrown|kick\w*|bounc\w*|reced\w*|advanc\w*)\b"
+    r"swing\w*|jump\w*|climb\w*|danc\w*|push\w*|pull\w*|carried|thrown|kick\w*|bounc\w*|reced\w*|advanc\w*|oncoming|incoming|"
+    r"outgoing|revers\w*|return\w*|arriv\w*|sprint\w*|stroll\w*|strid\w*|step(s|ping)|rush\w*|hurr\w+|rac(es|ing)|crawl\w*|"
+    r"drift\w*|glid\w*|float\w*|hover\w*|skat(es|ing)|ascend\w*|descend\w*|fall\w*|rising|drop\w*|tow(s|ed|ing)|wander\w*|"
+    r"sit(s|ting)|sat|kneel\w*|lying|lies|active|inactive)\b"
 )
 """Words that say what a question asks about, or hint at it."""
 _PLACE = re.compile(
-    r"\b(left|right|cent(er|re)\w*|middle|near\w*|far\w*|clos\w+|front|behind|back|ahead|beside|next|above|below|under|top|bottom|"
+    r"\b(left\w*|right\w*|cent(er|re)\w*|central|middle|upper|lower|side|corner|edge|opposite|between|among|near\w*|far\w*|clos\w+|front|behind|back|ahead|beside|next|above|below|under|top|bottom|"
     r"first|last|second|third|frame\w*|image|picture|video|view|scene|camera|distan\w+|met(er|re)s?|background|foreground)\b"
 )
 _ANSWERS = re.compile(
-    r"\b(answer|option|correct|question|ignore|instruction\w*|system|assistant|user|prompt|object|thing|entity)\b"
+    r"\b(answer\w*|option\w*|correct|question\w*|ignore|instruction\w*|system|assistant|user|prompt|object|thing|entity|choose|"
+    r"choice|select|pick|reply|respond|say|says|output)\b"
 )
+_FOREIGN = re.compile(
+    r"\b(el|la|los|las|un|una|uno|de|del|con|le|les|une|du|des|avec|et|der|die|das|dem|den|ein|eine|einem|einer|mit|und|im|il|lo|"
+    r"gli|di|della|em|com|um|uma|na|het|een|met|en|och|med)\b"
+)
+"""Small words of other languages: a question is in English, and only English colours and nouns are checked."""
 _SIZE = re.compile(
     r"\b(large|larger|largest|big|bigger|biggest|huge|tall|taller|tallest)\b|\b(small|smaller|smallest|tiny|short|little)\b"
 )
+_REFUSED = (("tells_motion", MOTION), ("tells_place", _PLACE), ("no_description", _ANSWERS), ("not_english", _FOREIGN))
 _OTHER_COLOURS = {
     "gray": ("grey",),
     "silver": ("grey", "white"),
@@ -101,7 +111,7 @@ def why_unfit(text: str, noun: str, known: Known, others: Sequence[Known]) -> st
     """
     if not _FORM.fullmatch(text) or len(text.split()) > _LONGEST:
         return "no_plain_phrase"
-    for reason, pattern in (("tells_motion", MOTION), ("tells_place", _PLACE), ("no_description", _ANSWERS)):
+    for reason, pattern in _REFUSED:
         if pattern.search(text):
             return reason
     if not noun or not re.search(rf"\b{re.escape(noun)}\b", text):
@@ -152,5 +162,11 @@ def _colours_in(text: str) -> list[tuple[str, tuple[str, ...]]]:
 
 def doubled(texts: Sequence[str]) -> set[int]:
     """Indices of descriptions that also fit another object: the same words, or all of its words among the other's."""
-    bags = [set(_words_of(text)) - {"the", "a", "and", "with", "in", "of"} for text in texts]
-    return {i for i, a in enumerate(bags) for j, b in enumerate(bags) if i != j and texts[i] and texts[j] and a <= b}
+    pairs = ((i, j) for i in range(len(texts)) for j in range(len(texts)) if i != j and texts[i] and texts[j])
+    return {i for i, j in pairs if fits_too(texts[i], texts[j])}
+
+
+def fits_too(text: str, other: str) -> bool:
+    """Whether a description also fits what another one describes: all of its words are among the other's."""
+    bags = [set(_words_of(t)) - {"the", "a", "and", "with", "in", "of"} for t in (text, other)]
+    return bags[0] <= bags[1]

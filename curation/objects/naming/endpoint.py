@@ -13,7 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 from jaxtyping import UInt8
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_random_exponential
 
 from schemas.camera import Array
 from schemas.config import NamingConfig
@@ -22,6 +22,7 @@ LOG = logging.getLogger(__name__)
 _MAX_SIDE_PX = 768
 _MAX_REPLY = 20_000  # characters; a longer reply is no answer to what was asked
 _MAX_TOKENS = 700
+_TRIES_OF_WORDS = 2  # at temperature 0 a model that answers no question seldom answers it later
 _FENCE = re.compile(r"```(?:json)?\s*(.*?)```", re.DOTALL)
 
 
@@ -30,7 +31,10 @@ class NoAnswer(Exception):
 
 
 class Endpoint:
-    """A model behind an endpoint. The key comes from the environment and stays in the client."""
+    """A model behind an endpoint. The key comes from the environment and stays in the client.
+
+    One that could not be reached in all its attempts is not asked again: what is made with this endpoint costs the wait once.
+    """
 
     def __init__(self, config: NamingConfig) -> None:
         if not config.model:
@@ -40,6 +44,7 @@ class Endpoint:
         self.config = config
         self._failure = openai.OpenAIError
         self._again = (openai.APIConnectionError, openai.RateLimitError, openai.InternalServerError)
+        self._gone = ""
         self._key = os.environ.get(config.key_variable, "")
         # Local servers want no key, but the client insists on one.
         self._client = openai.OpenAI(
@@ -54,13 +59,15 @@ class Endpoint:
             pictures: RGB, shown in order after the text.
 
         Raises:
-            NoAnswer: no reply after all attempts, or no JSON object in it.
+            NoAnswer: no reply after all attempts, now or before, or no JSON object in it.
         """
+        if self._gone:
+            raise NoAnswer(f"not asked again after {self._gone}")
         content: list[dict[str, Any]] = [{"type": "text", "text": text}]
         content += [{"type": "image_url", "image_url": {"url": _as_url(picture)}} for picture in pictures]
         try:
             for attempt in Retrying(
-                stop=stop_after_attempt(self.config.attempts),
+                stop=self._enough,
                 wait=wait_random_exponential(multiplier=0.2, max=10),
                 retry=retry_if_exception_type((*self._again, NoAnswer)),
                 reraise=True,
@@ -68,10 +75,15 @@ class Endpoint:
                 with attempt:
                     return self._once(content)
         except self._failure as error:
-            raise NoAnswer(self._clean(f"{type(error).__name__}: {error}")) from None
+            self._gone = self._clean(f"{type(error).__name__}: {error}")
+            raise NoAnswer(self._gone) from None
         except NoAnswer as error:
             raise NoAnswer(self._clean(str(error))) from None
         raise AssertionError("unreachable: the loop returns or raises")
+
+    def _enough(self, state: RetryCallState) -> bool:
+        wordy = state.outcome is not None and isinstance(state.outcome.exception(), NoAnswer)
+        return state.attempt_number >= (min(_TRIES_OF_WORDS, self.config.attempts) if wordy else self.config.attempts)
 
     def _once(self, content: list[dict[str, Any]]) -> dict[str, Any]:
         try:

@@ -12,7 +12,7 @@ from curation.objects.backends.classes import noun as everyday
 from curation.objects.colours import COLOURS, UNCLEAR, colour_names
 from curation.objects.describe import describe
 from curation.objects.masks import decode
-from curation.objects.naming.checks import Known, doubled, tidied, why_unfit
+from curation.objects.naming.checks import Known, doubled, fits_too, tidied, why_unfit
 from curation.objects.naming.endpoint import LOG, Endpoint, NoAnswer
 from curation.objects.naming.pictures import numbered, outlined_crop, shown_frames
 from schemas.camera import CameraPath
@@ -46,7 +46,7 @@ def name_objects(
     endpoint = Endpoint(config)
     known = [measured(frames, track) for track in tracks]
     told = [_told(endpoint, frames, tracks, known, n) for n in range(len(tracks))]
-    twice = doubled([text for text, _ in told])
+    twice = doubled([text for text, _ in told]) | {n for n, (text, _) in enumerate(told) if text and _taken(text, n, plain)}
     out = []
     for n, (description, (text, noun)) in enumerate(zip(plain, told, strict=True)):
         if text and n in twice:
@@ -55,6 +55,12 @@ def name_objects(
             description = replace(description, category=known[n].category or noun, text=text, source=config.model)
         out.append(description)
     return out
+
+
+def _taken(text: str, n: int, plain: Sequence[Description]) -> bool:
+    """Whether the measured words of another object fit this description, or it fits them: both may come to stand in questions."""
+    others = [d.text for m, d in enumerate(plain) if m != n and d.text]
+    return any(fits_too(text, other) or fits_too(other, text) for other in others)
 
 
 def with_noun(description: Description, track: ObjectTrack) -> Description:
