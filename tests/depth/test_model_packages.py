@@ -18,11 +18,13 @@ torch = pytest.importorskip("torch", reason="needs the extra `models`")
 from curation.cameras import feedforward  # noqa: E402
 from curation.depth import depth_anything_3 as da3  # noqa: E402
 from curation.depth.monocular import metric_depth  # noqa: E402
+from curation.objects.backends import runtime  # noqa: E402
 from curation.objects.backends.points import point_finder  # noqa: E402
 from curation.objects.backends.runtime import packaged  # noqa: E402
 from curation.objects.backends.weights import WeightsMissing  # noqa: E402
 from schemas.camera import Intrinsics  # noqa: E402
 from schemas.config import CamerasConfig, DepthConfig, ObjectsConfig  # noqa: E402
+from tests.objects.pretend_gpu import PretendGpu  # noqa: E402
 
 CAMERA = Intrinsics(100.0, 110.0, 64.0, 40.0, 128, 80)
 FRAMES = np.random.default_rng(0).integers(0, 255, (4, 80, 128, 3), np.uint8)
@@ -179,6 +181,52 @@ def test_a_moge_without_a_scale_is_refused(tmp_path: Path) -> None:
     config = DepthConfig(mono="moge2", weights=str(moge(tmp_path / "m", metric=False)), device="cpu")
     with pytest.raises(WeightsMissing, match="estimates relative depth; a scale needs a metric model"):
         metric_depth(FRAMES, CAMERA, config)
+
+
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[PretendGpu]:
+    mode, plain = PretendGpu(), runtime.from_hub
+
+    def from_hub(*args: Any, **options: Any) -> Any:
+        mode.away = True
+        try:
+            return plain(*args, **options)
+        finally:
+            mode.away = False
+
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: True)
+    monkeypatch.setattr(runtime, "from_hub", from_hub)
+    packaged.cache_clear()
+    with mode:
+        yield mode
+    packaged.cache_clear()
+
+
+@lacks("depth_anything_3", da3.INSTALL)
+def test_depth_anything_3_leaves_no_tensor_on_the_host(networks, gpu: PretendGpu) -> None:
+    views, metric = str(networks["da3-large"]), str(networks["da3metric-large"])
+    depth, poses = {}, {}
+    for device in ("cuda", "cpu"):
+        depth[device] = metric_depth(FRAMES[:2], CAMERA, DepthConfig(mono="depth_anything_3", weights=metric, device=device))
+        poses[device] = feedforward.BACKENDS["depth_anything_3"](
+            FRAMES[:3], CAMERA, CamerasConfig(backend="depth_anything_3", weights=views, device=device)
+        )
+        assert gpu.ran > 500
+    np.testing.assert_allclose(depth["cuda"], depth["cpu"], rtol=1e-3)
+    np.testing.assert_allclose(poses["cuda"], poses["cpu"], atol=1e-4)
+
+
+@lacks("moge", MOGE)
+def test_moge_2_leaves_no_tensor_on_the_host(tmp_path: Path, gpu: PretendGpu) -> None:
+    gpu.away = True
+    folder = moge(tmp_path / "m", metric=True)
+    gpu.away = False
+    there, here = (
+        metric_depth(FRAMES[:1], CAMERA, DepthConfig(mono="moge2", weights=str(folder), device=device))
+        for device in ("cuda", "cpu")
+    )
+    assert gpu.ran > 300
+    np.testing.assert_allclose(there, here, rtol=1e-3)
 
 
 HUB = """

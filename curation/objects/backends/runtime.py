@@ -137,7 +137,8 @@ def answers(url: str) -> bool:
 
 @lru_cache(maxsize=8)
 def _answers(url: str, period: int) -> bool:
-    """As ``answers``, in one period of time. A certificate in doubt is left to the client."""
+    """As ``answers``, in one period of time. Doubtful certificates and strange words are left to the client."""
+    import http.client
     import ssl
     import urllib.error
     import urllib.request
@@ -148,6 +149,8 @@ def _answers(url: str, period: int) -> bool:
         return True
     except urllib.error.URLError as error:
         return isinstance(error.reason, ssl.SSLError)
+    except (http.client.HTTPException, ValueError):
+        return True
     except OSError:
         return False
     return True
