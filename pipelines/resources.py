@@ -22,7 +22,7 @@ class Resources:
 # Of a GPU with 24 GB, by the size of the usual weights and what a batch adds; run.gpus_per_model says otherwise.
 _GPU_SHARE: dict[str, dict[str, float]] = {
     "cameras.backend": {"depth_anything_3": 0.5, "vggt": 1.0},
-    "cameras.features": {"superpoint": 0.125},
+    "cameras.features": {"superpoint": 0.125, "xfeat": 0.125, "aliked": 0.125},
     "depth.mono": {"depth_anything_v2": 0.25, "depth_pro": 0.5, "zoedepth": 0.25, "moge2": 0.25, "depth_anything_3": 0.25},
     "objects.backend": {"onnx": 0.0, "sam3": 0.5, "grounded_sam2": 0.5, "edgetam": 0.25},
     "objects.points": {"cotracker": 0.25},

@@ -77,14 +77,16 @@ class CamerasConfig(Section):
     """What proposes the path of a clip with one eye: structure from motion, or a network. The clip's own corners adjust and judge
     a network's path (docs/backends-depth-poses.md). Stereo clips measure theirs in metres, whatever stands here."""
     features: Literal["classical", "superpoint", "xfeat", "aliked"] = "classical"
-    """What structure from motion matches: SIFT; SuperPoint with LightGlue (extra ``models``); ALIKED with LightGlue (a pycolmap
-    that was built with ONNX)."""
+    """What structure from motion matches: SIFT, or one of three networks, each with a LightGlue of its own (extra ``models``;
+    SuperPoint's weights are for research only)."""
     weights: str = ""
-    """The model of ``backend``, or of ``features=superpoint``: a folder or a Hugging Face id; empty for the usual one."""
+    """The model of ``backend`` or of ``features``: a folder, or a Hugging Face id where it is one of transformers'; empty for the
+    usual one."""
     device: str = "auto"
     """``cuda``, ``cuda:1``, ``mps``, ``cpu``; ``auto`` takes a GPU where there is one."""
     batch: int = Field(default=4, ge=1)
-    """Pairs of frames that ``features=superpoint`` is given at once; halved where the memory does not suffice."""
+    """Frames that a network of ``features`` is given at once, pairs of them for superpoint; halved where the memory does not
+    suffice."""
 
 
 class DepthConfig(Section):

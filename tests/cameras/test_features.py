@@ -1,4 +1,4 @@
-"""Learned features: the true code path on a tiny random network, and what is said where something is missing."""
+"""Keypoints and matches in the database, and SuperPoint: its true code path on a tiny random network."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 
-from curation.cameras import features
+from curation.cameras import features, learned_features
 from curation.geometry import inverse, skew
 from schemas.config import CamerasConfig
 from tests.cameras import room
@@ -25,16 +25,6 @@ def test_pairs_are_neighbours_and_some_far_apart():
     pairs = features.sequential_pairs(20)
     assert (0, 1) in pairs and (0, 6) in pairs and (0, 7) not in pairs and (0, 8) in pairs and (0, 16) in pairs
     assert len(set(pairs)) == len(pairs) and all(a < b < 20 for a, b in pairs)
-
-
-def test_aliked_is_refused_in_words_where_pycolmap_would_take_the_process_down(tmp_path: Path):
-    import pycolmap
-
-    if hasattr(pycolmap.FeatureExtractionOptions(), "aliked"):
-        pytest.skip("this pycolmap was built with ONNX")
-    config = CamerasConfig(features="aliked")
-    with pytest.raises(ImportError, match="built with ONNX"):
-        features.find_matches(images(), VIEW, tmp_path, str(tmp_path / "d.db"), config, refine_focal=False, seed=0)
 
 
 def tiny_lightglue(folder: Path) -> Path:
@@ -54,13 +44,13 @@ def tiny_lightglue(folder: Path) -> Path:
 def test_superpoint_runs_and_its_matches_name_keypoints_that_exist(tmp_path: Path):
     config = CamerasConfig(features="superpoint", weights=str(tiny_lightglue(tmp_path)), device="cpu", batch=2)
     frames, pairs = images()[:3], [(0, 1), (0, 2), (1, 2)]
-    keypoints, matches = features.superpoint_matches(frames, pairs, config)
+    keypoints, matches = learned_features.find(frames, pairs, config)
     assert len(keypoints) == 3 and set(matches) <= set(pairs) and matches
     for (a, b), rows in matches.items():
         assert rows[:, 0].max() < len(keypoints[a]) and rows[:, 1].max() < len(keypoints[b])
     for places in keypoints:
         assert (places >= 0).all() and (places <= [VIEW.width, VIEW.height]).all()
-    again = features.superpoint_matches(frames, pairs, config.model_copy(update={"batch": 1}))
+    again = learned_features.find(frames, pairs, config.model_copy(update={"batch": 1}))
     for pair, rows in matches.items():  # a pair's matches do not depend on the pairs beside it
         assert {(*again[0][pair[0]][i], *again[0][pair[1]][j]) for i, j in again[1][pair]} == {
             (*keypoints[pair[0]][i], *keypoints[pair[1]][j]) for i, j in rows
@@ -72,7 +62,7 @@ def test_missing_weights_say_what_to_download_how_and_how_large():
     from curation.objects.backends.weights import WeightsMissing
 
     with pytest.raises(WeightsMissing, match=r"hf download \S+ --local-dir FOLDER.*MB.*--set cameras.weights=FOLDER"):
-        features.superpoint_matches(images()[:2], [(0, 1)], CamerasConfig(features="superpoint", device="cpu"))
+        learned_features.find(images()[:2], [(0, 1)], CamerasConfig(features="superpoint", device="cpu"))
 
 
 def true_matches(frames: list[np.ndarray], pairs: list[tuple[int, int]]) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -95,9 +85,9 @@ def test_matches_of_a_model_reach_the_database_verified(tmp_path: Path, monkeypa
     frames = images()
 
     def stand_in(given: list[Any], pairs: list[Any], config: Any) -> Any:
-        return features._numbered(given, pairs, true_matches(given, pairs))
+        return learned_features._numbered(given, pairs, true_matches(given, pairs))
 
-    monkeypatch.setattr(features, "superpoint_matches", stand_in)
+    monkeypatch.setattr(learned_features, "find", stand_in)
     pictures = tmp_path / "images"
     pictures.mkdir()
     for k, frame in enumerate(frames):
@@ -119,4 +109,4 @@ def test_matches_of_a_model_reach_the_database_verified(tmp_path: Path, monkeypa
 
 
 def test_the_namespace_of_backends_is_what_the_configuration_offers():
-    assert set(features.BACKENDS) == set(get_args(CamerasConfig.model_fields["features"].annotation))
+    assert {"classical", *learned_features.BACKENDS} == set(get_args(CamerasConfig.model_fields["features"].annotation))

@@ -33,7 +33,7 @@ def test_stages_without_a_model_share_a_worker_and_a_model_has_its_own() -> None
     [
         ({"cameras": {"backend": "vggt"}}, {"cameras": "cameras.backend=vggt"}, 1.0),
         ({"cameras": {"features": "superpoint"}}, {"cameras": "cameras.features=superpoint"}, 0.125),
-        ({"cameras": {"features": "aliked"}}, {}, 0.0),  # pycolmap runs it on the CPU
+        ({"cameras": {"features": "aliked"}}, {"cameras": "cameras.features=aliked"}, 0.125),
         ({"depth": {"mono": "depth_pro"}}, {"cameras": "depth.mono=depth_pro", "objects": "depth.mono=depth_pro"}, 1.0),
         ({"depth": {"mono": "depth_pro", "device": "cpu"}}, dict.fromkeys(("cameras", "objects"), "depth.mono=depth_pro"), 0.0),
         ({"objects": {"points": "cotracker"}}, {"objects": "objects.points=cotracker"}, 0.25),  # it leads all point tracks
@@ -58,7 +58,7 @@ def test_no_model_is_left_out_of_the_resources() -> None:
     for option, shares in resources._GPU_SHARE.items():
         section, name = option.split(".")
         values = get_args(get_type_hints(type(getattr(Config(), section)))[name])
-        plain = {getattr(getattr(Config(), section), name), "aliked"}
+        plain = {getattr(getattr(Config(), section), name)}
         assert set(values) - plain == set(shares), f"{option}: every choice but the plain one declares its share"
 
 
