@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -244,8 +245,8 @@ def _fill(network: Any, url: str, weights: str, advice: str) -> None:
             state = torch.load(Path(weights).expanduser() / name, map_location="cpu", weights_only=True)
         else:
             state = load_state_dict_from_url(url, map_location="cpu", progress=False)
-        wrong = network.load_state_dict(_current_names(state, network), strict=False)
-    except (OSError, RuntimeError, ValueError, AttributeError) as error:
+        wrong = network.load_state_dict(_current_names(state), strict=False)
+    except (OSError, EOFError, RuntimeError, ValueError, AttributeError, UnpicklingError) as error:
         where, why = (f"{name} in {weights}" if weights else name), str(error.__cause__ or error).strip()[:160]
         raise WeightsMissing(f"{_OPTION}: {where} could not be loaded ({why}). {advice}") from None
     lacking = sorted(set(wrong.missing_keys) - _DERIVED)
@@ -253,7 +254,7 @@ def _fill(network: Any, url: str, weights: str, advice: str) -> None:
         raise WeightsMissing(f"{_OPTION}: {name} lacks {len(lacking)} tensors of its network, {lacking[0]} among them. {advice}")
 
 
-def _current_names(state: dict[str, Any], network: Any) -> dict[str, Any]:
+def _current_names(state: dict[str, Any]) -> dict[str, Any]:
     """LightGlue's tensors were published under older names, XFeat's matcher beside a copy of its detector."""
     out = {}
     for name, value in state.items():

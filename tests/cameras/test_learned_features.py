@@ -213,6 +213,9 @@ def test_weights_of_another_network_are_not_taken(weights: dict[str, str], tmp_p
         shutil.copy(Path(weights["aliked"]) / other, tmp_path / name)
     with pytest.raises(WeightsMissing, match=r"xfeat.pt.* lacks \d+ tensors of its network"):
         learned_features.find(images()[:2], [(0, 1)], config("xfeat", str(tmp_path)))
+    (tmp_path / "xfeat.pt").write_bytes(b"<html>not found</html>")
+    with pytest.raises(WeightsMissing, match="could not be loaded"):
+        learned_features.find(images()[:2], [(0, 1)], config("xfeat", str(tmp_path)))
 
 
 def published(features: str) -> str:
