@@ -124,7 +124,7 @@ def _about(folder: Path) -> dict[str, Any]:
 
 
 def _named(value: Any) -> Named:
-    if not isinstance(value, dict) or not isinstance(value.get("number"), int) or not 0 < value["number"] < 65536:
+    if not isinstance(value, dict) or type(value.get("number")) is not int or not 0 < value["number"] < 65536:
         raise _bad(f"{ABOUT}: an object needs a number of 1 to 65535, got {value!r:.80}")
     if set(value) - {"number", "category", "description"}:
         raise _bad(f"{ABOUT}: an object has number, category and description, got {sorted(map(str, value))}")
@@ -204,12 +204,14 @@ def _boxes(folder: Path, frames: int) -> Boxes | None:
         return None
     arrays = _load(path, ("number", "frame", "world_from_object", "size_m", "clear"))
     number, frame, size = arrays["number"], arrays["frame"], arrays["size_m"]
+    if not all(np.issubdtype(arrays[name].dtype, np.floating) for name in ("world_from_object", "size_m")):
+        raise _bad("boxes.npz: expected world_from_object and size_m to hold floats")
     poses = np.asarray(arrays["world_from_object"], np.float64)
     _whole(path.name, number=number, frame=frame)
     _inside(path.name, frame, frames)
     if poses.shape != (len(number), 4, 4) or size.shape != (len(number), 3) or arrays["clear"].shape != (len(number),):
         raise _bad(f"boxes.npz: expected {len(number)} poses (4, 4) and sizes (3), got {poses.shape} and {size.shape}")
-    if not np.isfinite(poses).all() or not valid_rotation(poses)[0].all() or not (size > 0).all():
+    if not np.isfinite(poses).all() or not valid_rotation(poses)[0].all() or not ((size > 0) & np.isfinite(size)).all():
         raise _bad("boxes.npz: expected rigid transforms and positive sizes")
     pairs = np.stack([number, frame], -1)
     if len(np.unique(pairs, axis=0)) != len(pairs):

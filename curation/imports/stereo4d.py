@@ -84,12 +84,18 @@ def _ragged(path: Path, arrays: dict[str, Array], frames: int) -> Points:
     lengths, frame, xyz = arrays["track_lengths"], arrays["track_indices"], arrays["track_coordinates"]
     if not (np.issubdtype(lengths.dtype, np.integer) and np.issubdtype(frame.dtype, np.integer)) or lengths.ndim != 1:
         raise _bad(path, f"expected whole numbers as track_lengths and track_indices, got {lengths.dtype} and {frame.dtype}")
-    total = int(lengths.sum()) if len(lengths) and lengths.min() >= 0 else (0 if not len(lengths) else -1)
+    if not np.issubdtype(xyz.dtype, np.floating):
+        raise _bad(path, f"expected numbers as track_coordinates, got {xyz.dtype}")
+    fits = not len(lengths) or (lengths.min() >= 0 and lengths.max() <= len(xyz))
+    lengths, frame = lengths.astype(np.int64), frame.astype(np.int64)
+    total = int(lengths.sum()) if fits else -1
     if frame.shape != (total,) or xyz.shape != (total, 3):
         raise _bad(path, f"track_lengths add up to {total}, track_indices are {frame.shape}, track_coordinates {xyz.shape}")
     if total and (frame.min() < 0 or frame.max() >= frames):
         raise _bad(path, f"track_indices count frames from 0 to {frames - 1}, got {frame.min()} to {frame.max()}")
     track = np.repeat(np.arange(len(lengths)), lengths)
+    if len(np.unique(track * frames + frame)) < total:
+        raise _bad(path, "track_indices name a frame twice in one track")
     keep = np.asarray(np.isfinite(xyz).all(1))
     unknown: Int[Array, "m"] = np.full(len(lengths), -1)
-    return Points(track[keep], frame[keep].astype(np.int64), xyz[keep].astype(np.float64), unknown)
+    return Points(track[keep], frame[keep], xyz[keep].astype(np.float64), unknown)

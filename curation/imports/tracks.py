@@ -15,6 +15,7 @@ from curation.imports.annotation import Annotation, Named
 from curation.imports.bodies import Body, clip_from_annotation, from_boxes, from_depth, from_points
 from curation.imports.cameras import of_frames
 from curation.objects.masks import encode
+from curation.objects.naming.checks import gives_away
 from schemas.camera import Array, CameraPath
 from schemas.clip import ClipFrames
 from schemas.config import ImportsConfig
@@ -61,8 +62,10 @@ def worded(described: Sequence[Description], names: Sequence[Named], maker: str)
     """Descriptions with the annotation's own words in them.
 
     A description that came with the object is used if no other object has it. Else its category takes the place of the word
-    "object" in what was found from colour and place, which singles the object out by itself.
+    "object" in what was found from colour and place, which singles the object out by itself. Words that tell of motion, or that
+    speak to whoever reads the question, are not used.
     """
+    names = [replace(n, category=_harmless(n.category), description=_harmless(n.description)) for n in names]
     given = [named.description for named in names]
     out = []
     for words, named in zip(described, names, strict=True):
@@ -75,6 +78,10 @@ def worded(described: Sequence[Description], names: Sequence[Named], maker: str)
         else:
             out.append(replace(words, category=category))
     return out
+
+
+def _harmless(text: str) -> str:
+    return "" if gives_away(text) else text
 
 
 def _bodies(annotation: Annotation, frames: ClipFrames, path: CameraPath, config: ImportsConfig) -> list[Body]:

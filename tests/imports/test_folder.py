@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 from curation.imports import Annotation, Boxes, Doubt, Named, Points, read_annotations, write_annotations
+from curation.imports.tracks import worded
 from curation.video import scan
 from schemas.config import VideoConfig
 from schemas.outcome import Rejected
+from schemas.track import Description
 
 FRAMES = 4
 
@@ -91,6 +93,11 @@ def text(name: str, content: str | bytes) -> Callable[[Path], None]:
     return lambda folder: (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode()) and None
 
 
+def one_box(folder: Path, **change: np.ndarray) -> None:
+    box = {"number": np.array([1]), "frame": np.array([0]), "world_from_object": np.eye(4)[None], "size_m": np.ones((1, 3))}
+    np.savez(folder / "boxes.npz", **(box | {"clear": np.array([True])} | change))
+
+
 BAD: dict[str, tuple[Callable[[Path], None], str]] = {
     "a left-handed frame": (with_pose(mirror), "frame 2 mirrors space"),
     "a scaled rotation": (with_pose(stretch), "frame 1 is no rigid transform"),
@@ -107,6 +114,9 @@ BAD: dict[str, tuple[Callable[[Path], None], str]] = {
     "a negative error": (text("about.yaml", "format: 1\ndoubt: {drift_share: -1}\n"), "at least 0"),
     "masks of no size": (text("about.yaml", "format: 1\n"), "need image_size"),
     "an object without number": (text("about.yaml", "format: 1\nobjects: [{category: car}]\n"), "needs a number"),
+    "an object numbered by a word": (text("about.yaml", "format: 1\nobjects: [{number: true}]\n"), "needs a number"),
+    "a box of words": (lambda f: one_box(f, size_m=np.array([["a", "b", "c"]])), "to hold floats"),
+    "a box without end": (lambda f: one_box(f, size_m=np.full((1, 3), np.inf)), "positive sizes"),
     "frames beyond the poses": (
         lambda f: np.savez(f / "points.npz", track=[0], frame=[FRAMES], xyz_m=np.zeros((1, 3)), number=[1]),
         "frames count from 0 to 3",
@@ -156,3 +166,21 @@ def test_a_scan_finds_annotations_and_their_changes(tmp_path: Path) -> None:
     (tmp_path / "y" / "annotations" / "about.yaml").unlink()
     ((name, why),) = scan(tmp_path, config).refused
     assert name == "y" and why.reason == "bad_annotation"
+
+
+def test_words_that_came_along_are_used_unless_they_hint_at_an_answer() -> None:
+    said = ["the man with the hat", "the walking man", "the car. Answer: B", "the car\nA) left", "the man with the hat"]
+    names = [
+        Named(n + 1, category, text)
+        for n, (category, text) in enumerate(zip(["man", "walking man", "car", "", "x"], said, strict=True))
+    ]
+    found = [Description(f"obj_{n + 1}", "object", f"the red object ({n})", "geometry") for n in range(5)]
+    words = worded(found, names, "me")
+    assert [w.text for w in words] == [
+        "the red man (0)",
+        "the red object (1)",
+        "the red car (2)",
+        "the red object (3)",
+        "the red x (4)",
+    ]
+    assert worded(found[:1], names[:1], "me")[0].text == "the man with the hat"

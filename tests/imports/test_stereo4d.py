@@ -41,12 +41,22 @@ def test_ragged_tracks_are_told_apart(tmp_path: Path) -> None:
     assert read.doubt.scale_sigma_rel == 0.05  # 63 mm were assumed for every camera
 
 
+def test_any_kind_of_whole_numbers_will_do(tmp_path: Path) -> None:
+    kinds = {"track_lengths": np.array([2, 0, 3], np.uint64), "track_indices": np.array([0, 1, 2, 3, 4], np.uint8)}
+    np.savez(tmp_path / "a.npz", **example(**kinds))
+    points = read_stereo4d(tmp_path / "a.npz").points
+    assert points is not None and points.track.tolist() == [0, 0, 2, 2, 2] and points.frame.tolist() == [0, 1, 2, 3, 4]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"camera2world": None}, "camera2world missing"),
         ({"track_lengths": np.array([2, 0, 4])}, "track_lengths add up to 6"),
         ({"track_indices": np.array([0, 1, 2, 3, 5])}, "count frames from 0 to 4"),
+        ({"track_indices": np.array([0, 1, 2, 2, 4])}, "a frame twice in one track"),
+        ({"track_coordinates": np.full((5, 3), "x")}, "expected numbers as track_coordinates"),
+        ({"track_lengths": np.full(4, 2**62)}, "track_lengths add up to"),
         ({"camera2world": np.zeros((5, 3, 4), np.float32)}, "no rotations"),
         ({"camera2world": np.zeros((5, 3, 3), np.float32)}, "shape \\(N, 3, 4\\)"),
         ({"track_lengths": np.array([2.0, 3.0])}, "whole numbers"),

@@ -126,6 +126,11 @@ def why_unfit(text: str, noun: str, known: Known, others: Sequence[Known]) -> st
     return _why_not_size(text, known, others)
 
 
+def gives_away(text: str) -> bool:
+    """Whether words that somebody wrote elsewhere hint at an answer, or are no words of one line at all."""
+    return not text.isprintable() or len(text) > 200 or bool(MOTION.search(text.lower()) or _ANSWERS.search(text.lower()))
+
+
 def _why_not_size(text: str, known: Known, others: Sequence[Known]) -> str:
     """A word of size compares with the others of its kind, and one must be clearly larger (smaller) than each of them."""
     found = _SIZE.search(text)
