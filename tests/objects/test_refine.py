@@ -288,6 +288,22 @@ def test_a_models_mask_of_something_else_leaves_the_box_to_bound_the_object(two)
         assert (decode(_outlined(spilt, masked, [masked], frames).masks[t]) == decode(masked.masks[t])).all()
 
 
+def test_a_rough_mask_without_legs_does_not_cut_them_off(two) -> None:
+    frames, path, eyes, first, _ = two
+    track, boxes = track_of([(first, (0.0, 1.0))], eyes, first), box_of(first, eyes)
+    torso = mask_of(boxes)
+    for t, mask in enumerate(torso):
+        mask[int(boxes[t, [1, 3]].mean()) :] = False
+    exact = replace(instance("person", boxes), masks=tuple(encode(m) for m in torso))
+    rough = replace(exact, exact=False)
+    whole, half = (_outlined(track, i, [i], frames) for i in (rough, exact))
+    for t in (0, T // 2):
+        own = decode(track.masks[t])
+        assert (decode(whole.masks[t]) & own).sum() > 0.95 * own.sum()
+        assert (decode(half.masks[t]) == torso[t]).all(), "what is exact is taken as it is"
+        assert rough.region(t, SHAPE).sum() > 1.8 * exact.region(t, SHAPE).sum(), "whose pixels are whose is asked of the box"
+
+
 def test_refinement_is_the_same_every_time(two) -> None:
     frames, path, eyes, first, second = two
     merged = track_of([(first, (0.0, 1.0)), (second, (0.0, 1.0))], eyes, first)

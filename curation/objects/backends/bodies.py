@@ -283,7 +283,7 @@ def _still_there(
     assert region is not None
     if not good.any() or region[at[good, 1].astype(int), at[good, 0].astype(int)].mean() < 0.7:
         return None
-    if own.masks[b] is not None:
+    if own.masks[b] is not None and own.exact:
         return shift.covariance, region, shift.agreeing
     moved = _carried_mask(track, a, b, points, views)
     return (shift.covariance, moved & region, shift.agreeing) if (moved & region).any() else None

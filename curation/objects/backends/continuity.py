@@ -146,6 +146,7 @@ def _united(a: Instance, b: Instance) -> Instance:
         np.where(pick[:, None], b.boxes_px, a.boxes_px),
         tuple(y if p else x for x, y, p in zip(a.masks, b.masks, pick, strict=True)),
         a.source,
+        a.exact and b.exact,
     )
 
 

@@ -130,7 +130,8 @@ def _instance(track: _Open, total: int, source: str) -> Instance:
         votes[detection.category] += detection.score
         scores[frame], boxes[frame], masks[frame] = detection.score, detection.box_px, detection.mask
     noun, share = vote(votes)
-    return Instance(noun, share, scores, boxes, tuple(masks), source)
+    exact = all(d.exact for d in track.found.values())
+    return Instance(noun, share, scores, boxes, tuple(masks), source, exact)
 
 
 def vote(votes: dict[str, float]) -> tuple[str, float]:

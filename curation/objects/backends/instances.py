@@ -15,12 +15,16 @@ from schemas.camera import Array
 
 @dataclass(frozen=True)
 class Detection:
-    """One thing in one frame: class, confidence 0..1, box (u0, v0, u1, v1) in pixels, COCO RLE of its pixels where known."""
+    """One thing in one frame: class, confidence 0..1, box (u0, v0, u1, v1) in pixels, COCO RLE of its pixels where known.
+
+    ``exact`` is False for pixels of its class in its box, which lack its limbs, or have a neighbour's.
+    """
 
     category: str
     score: float
     box_px: Float[Array, "4"]
     mask: dict[str, Any] | None = None
+    exact: bool = True
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,7 @@ class Instance:
         boxes_px: (T, 4) u0, v0, u1, v1; NaN where it was not seen.
         masks: per frame a COCO RLE, None where unseen, or where the model gives boxes only.
         source: name of the model.
+        exact: its masks are its own pixels; else they are those of its class in its box, and a hint only.
     """
 
     category: str
@@ -42,6 +47,7 @@ class Instance:
     boxes_px: Float[Array, "t 4"]
     masks: tuple[dict[str, Any] | None, ...]
     source: str
+    exact: bool = True
 
     def __post_init__(self) -> None:
         length = len(self.scores)
@@ -60,11 +66,11 @@ class Instance:
         return float(self.scores[self.seen].mean()) if self.seen.any() else 0.0
 
     def region(self, frame: int, shape: tuple[int, int]) -> Bool[Array, "h w"] | None:
-        """Its pixels in a frame: the mask, else the box; None where it was not seen."""
+        """Its pixels in a frame: the mask where that is exact, else the box; None where it was not seen."""
         if not self.seen[frame]:
             return None
         rle = self.masks[frame]
-        return decode(rle) if rle is not None else box_region(self.boxes_px[frame], shape)
+        return decode(rle) if rle is not None and self.exact else box_region(self.boxes_px[frame], shape)
 
 
 def box_region(box_px: Float[Array, "4"], shape: tuple[int, int]) -> Bool[Array, "h w"]:

@@ -23,7 +23,11 @@ def from_mask(own: Bool[Array, "h w"], model: Bool[Array, "h w"]) -> Bool[Array,
 
 
 def from_box(
-    image: UInt8[Array, "h w 3"], own: Bool[Array, "h w"], box_px: Float[Array, "4"], others: Bool[Array, "h w"]
+    image: UInt8[Array, "h w 3"],
+    own: Bool[Array, "h w"],
+    box_px: Float[Array, "4"],
+    others: Bool[Array, "h w"],
+    hint: Bool[Array, "h w"] | None = None,
 ) -> Bool[Array, "h w"]:
     """The body in a box: GrabCut grown from the object's own mask and bounded by the box.
 
@@ -32,6 +36,7 @@ def from_box(
         own: the mask that geometry found.
         box_px: of the model.
         others: pixels in boxes of other instances; they are not claimed beyond ``own``.
+        hint: pixels of the body's class, roughly; None unknown.
 
     Returns:
         The sharpened mask; ``own`` where the two do not go together or the colours do not tell the body apart.
@@ -49,6 +54,8 @@ def from_box(
     crop, mine, room, taken = image[view], clipped[view], inside[view], others[view] & ~clipped[view]
     core = cv2.erode(mine.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
     trimap = np.where(room & ~taken, cv2.GC_PR_BGD, cv2.GC_BGD).astype(np.uint8)
+    if hint is not None:
+        trimap[hint[view] & room & ~taken] = cv2.GC_PR_FGD
     trimap[mine] = cv2.GC_PR_FGD
     trimap[core] = cv2.GC_FGD
     if not core.any() or (trimap == cv2.GC_BGD).sum() < 20:

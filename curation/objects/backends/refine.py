@@ -136,10 +136,12 @@ def _outlined(track: ObjectTrack, own: Instance, instances: Sequence[Instance], 
         rle = masks[t]
         if rle is None:
             continue
-        mask, model = decode(rle), own.masks[t]
-        sharp = mask if model is None else from_mask(mask, decode(model))
-        if sharp is mask:  # no mask, or one of something else: its box bounds the body
-            sharp = from_box(frames.left[t], mask, own.boxes_px[t], _other_boxes(own, instances, int(t), frames.left.shape[1:3]))
+        mask, seen = decode(rle), own.masks[t]
+        model = None if seen is None else decode(seen)
+        sharp = from_mask(mask, model) if model is not None and own.exact else mask
+        if sharp is mask:  # no mask, a rough one, or one of something else: its box bounds the body
+            others = _other_boxes(own, instances, int(t), mask.shape)
+            sharp = from_box(frames.left[t], mask, own.boxes_px[t], others, None if own.exact else model)
         if sharp.any() and (sharp != mask).any():
             masks[t] = encode(sharp)
             changed += 1

@@ -56,12 +56,15 @@ def own_tracks(scene: Scene, instance: Instance, shape: tuple[int, int]) -> Int[
 
 def _on(instance: Instance, t: int, uv: Float[Array, "n 2"], shape: tuple[int, int]) -> Bool[Array, "n"]:
     rle = instance.masks[t]
-    if rle is None:
+    out = np.ones(len(uv), bool)
+    if rle is None or not instance.exact:
         low, high = instance.boxes_px[t].reshape(2, 2)
         inset = _INSET * (high - low)
-        return np.asarray(((uv > low + inset) & (uv < high - inset)).all(1))
-    at = np.clip(uv.astype(int), 0, np.array(shape[::-1]) - 1)
-    return np.asarray(decode(rle)[at[:, 1], at[:, 0]])
+        out &= ((uv > low + inset) & (uv < high - inset)).all(1)
+    if rle is not None:
+        at = np.clip(uv.astype(int), 0, np.array(shape[::-1]) - 1)
+        out &= decode(rle)[at[:, 1], at[:, 0]]
+    return out
 
 
 def seeded(measured: Measured, bodies: Sequence[Int[Array, "m"]], taken: Bool[Array, "n"]) -> list[tuple[Candidate, int]]:

@@ -144,7 +144,7 @@ def with_pixels(found: Sequence[Detection], labels: Int[Array, "h w"], names: Se
             pixels[region] = (groups == group)[labels[region]]
             if pixels.sum() > _LEAST_SHARE * region.sum():
                 mask = encode(pixels)
-        out.append(Detection(d.category, d.score, d.box_px, mask))
+        out.append(Detection(d.category, d.score, d.box_px, mask, exact=False))
     return out
 
 
