@@ -10,6 +10,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -69,7 +70,10 @@ def column(run: Path) -> dict[str, str]:
         if "cpu_s" in spent and clips:
             out[f"processor time of {stage}, a clip"] = f"{spent['cpu_s'] / len(clips):.1f} s"
     judged = run / AUDIT_JSON
-    return out | (_judged(json.loads(judged.read_text(encoding="utf-8"))) if judged.is_file() else {})
+    audit = json.loads(judged.read_text(encoding="utf-8")) if judged.is_file() else {}
+    if audit and audit.get("run_id") != report.get("run_id"):
+        return out | {"audit": "of an earlier build"}
+    return out | _judged(audit)
 
 
 def _rows(file: Path, columns: list[str]) -> list[dict[str, Any]]:
@@ -81,12 +85,14 @@ def _judged(audit: dict[str, Any]) -> dict[str, str]:
     if "movers" not in audit:
         return {}
     movers, asked = audit["movers"], audit["questions"]["all"]
+    overlaps = [share for clip in audit.get("clips", []) for share in clip["iou"].values() if share is not None]
     return {
         "movers found": f"{movers['found']} of {movers['eligible']}",
         "questions published, right": f"{asked['right']} of {asked['asked']}",
         "questions published, sound": f"{asked['sound']} of {asked['asked']}",
         "phantoms, parked, jumped": f"{movers['phantoms']}, {movers['parked']}, {movers['jumped']}",
         "partial, loose, fragments": f"{movers['partial']}, {movers['loose']}, {movers['fragments']}",
+        "overlap of outline and body, median": f"{median(overlaps):.2f}" if overlaps else "-",
         "displacements within 2 sigma": f"{audit['calibration']['tracks']['within_2'] or 0:.3f}",
     }
 

@@ -20,12 +20,13 @@ from tests.objects.flat_world import CAMERA
 def a_run(folder: Path, categories: list[str], sound: int | None) -> Path:
     clip = folder / names.CLIPS / "0"
     clip.mkdir(parents=True)
-    (folder / names.RUN_JSON).write_text(json.dumps({"stages": {"objects": {"cpu_s": 12.0}}}))
+    (folder / names.RUN_JSON).write_text(json.dumps({"run_id": "1", "stages": {"objects": {"cpu_s": 12.0}}}))
     pq.write_table(pa.table({"category": categories}), clip / names.OBJECTS)
     pq.write_table(pa.table({"kind": ["a"] * 5}), clip / names.QUESTIONS)
     if sound is not None:
         movers = {"found": 2, "eligible": 3} | dict.fromkeys(("phantoms", "parked", "jumped", "partial", "loose", "fragments"), 0)
         said = {"movers": movers, "questions": {"all": {"right": 4, "asked": 4, "sound": sound}}}
+        said |= {"clips": [{"iou": {"obj_1": 0.5, "obj_2": 0.7}}, {"iou": {"obj_1": 0.9}}], "run_id": "1"}
         (folder / "audit.json").write_text(json.dumps(said | {"calibration": {"tracks": {"within_2": 0.97}}}))
     return folder
 
@@ -38,7 +39,16 @@ def test_runs_stand_side_by_side_judged_or_not(tmp_path: Path, capsys: pytest.Ca
     assert (
         "| questions published, sound | - | 3 of 4 |" in out and "| processor time of objects, a clip | 12.0 s | 12.0 s |" in out
     )
+    assert "| overlap of outline and body, median | - | 0.70 |" in out
     assert compare.main([str(tmp_path / "none")]) == 2
+
+
+def test_an_audit_of_what_the_run_was_before_is_not_shown_as_its_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = a_run(tmp_path / "a", ["car"], 3)
+    (run / names.RUN_JSON).write_text(json.dumps({"run_id": "2"}))
+    assert compare.main([str(run)]) == 0
+    out = capsys.readouterr().out
+    assert "| audit | of an earlier build |" in out and "sound" not in out
 
 
 def test_a_backend_is_timed_or_says_what_it_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
