@@ -58,6 +58,16 @@ def test_a_box_comes_back_in_pixels_of_the_picture(tmp_path: Path) -> None:
     assert found.box_px == pytest.approx(np.array([16, 8, 48, 56]), abs=0.01)
 
 
+def test_an_export_that_decodes_by_itself_gives_the_same_boxes() -> None:
+    rng = np.random.default_rng(0)
+    raw = rng.normal(0, 1, (1, 84, 85)).astype(np.float32)  # of an input of 64 pixels: 64 + 16 + 4 cells
+    boxes, scores = onnx.decode_yolox(raw, (SIDE, SIDE))
+    decoded = raw.copy()
+    decoded[0, :, :2], decoded[0, :, 2:4] = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
+    again, same = onnx.decode_yolox(decoded, (SIDE, SIDE))
+    assert np.allclose(again, boxes, atol=1e-3) and np.array_equal(same, scores)
+
+
 def test_doubles_of_one_class_are_one_detection(tmp_path: Path) -> None:
     rows = yolox_rows([("dog", 0.8, (8, 4, 24, 28)), ("dog", 0.6, (10, 4, 26, 30)), ("person", 0.7, (40, 4, 60, 60))])
     found = onnx.detect(load_net(answering(tmp_path / "d.onnx", (1, 3, SIDE, SIDE), output=rows), 640), noise(1, 64, 64)[0])

@@ -36,6 +36,7 @@ _SEGMENTER_ADVICE = (
 )
 _LOW = 0.1  # detections below are never used
 _NMS_IOU = 0.5
+_LARGEST_LOG = 6.0  # of a size in strides of 8 pixels: 3200 pixels
 _TILE_OVERLAP = 0.3
 _WIDE = 2.0  # wider pictures (width over height) are looked at in parts too
 
@@ -122,7 +123,8 @@ def _detect_part(net: Net, image: UInt8[Array, "h w 3"]) -> list[Detection]:
 def decode_yolox(output: Float[Array, "1 n c"], size: tuple[int, int]) -> tuple[Float[Array, "n 4"], Float[Array, "n k"]]:
     """Boxes (u0, v0, u1, v1, pixels of the network's input) and class scores of YOLOX's raw heads (Ge et al. 2021).
 
-    A row holds the centre's offset in its cell and log sizes, in strides; objectness; a score per class.
+    A row holds the centre's offset in its cell and log sizes, in strides; objectness; a score per class. Exports with
+    ``--decode_in_inference`` hold centres and sizes in pixels: no logarithm of a size is that large in most cells.
 
     Raises:
         ValueError: the number of rows fits no set of strides (8, 16, 32) or (8, 16, 32, 64).
@@ -139,8 +141,11 @@ def decode_yolox(output: Float[Array, "1 n c"], size: tuple[int, int]) -> tuple[
         )
     stride = np.concatenate([np.full(len(c), s) for c, s in zip(cells, strides, strict=True)])[:, None]
     raw = output[0].astype(float)
-    centre = (raw[:, :2] + np.concatenate(cells)) * stride
-    half = np.exp(np.clip(raw[:, 2:4], -20, 20)) * stride / 2
+    if np.median(raw[:, 2:4]) > _LARGEST_LOG:
+        centre, half = raw[:, :2], raw[:, 2:4] / 2
+    else:
+        centre = (raw[:, :2] + np.concatenate(cells)) * stride
+        half = np.exp(np.clip(raw[:, 2:4], -20, 20)) * stride / 2
     return np.concatenate([centre - half, centre + half], 1), raw[:, 4:5] * raw[:, 5:]
 
 
