@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,9 @@ def seen_by_onnx(clips: Path, name: str) -> tuple[ClipFrames, CameraPath, list[O
     if not weights.is_file():
         pytest.skip(f"no real weights here (expected {weights})")
     config = Config()
-    chosen = config.objects.model_copy(update={"backend": "onnx", "weights": str(weights)})
+    segmenter = weights.with_name("deeplabv3_mnv2_pascal_quant.tflite")
+    masks = {"segmenter": str(segmenter)} if segmenter.is_file() and find_spec("ai_edge_litert") else {}
+    chosen = config.objects.model_copy(update={"backend": "onnx", "weights": str(weights)} | masks)
     source = next(s for s in video.scan(clips, config.video).sources if s.name.split("/")[0] == name)
     frames = video.decode_clip(video.plan_clips(source, config.video).clips[0], config.video, None)
     path = cameras.estimate_path(frames, config.cameras, seed=0)
