@@ -32,6 +32,7 @@ _MIN_PIXELS = 60
 _RIVAL_AREA = 0.03  # a patch of the background rivals an object from this share of its area on: the same thing, farther off
 _USUAL_SHARE = 0.08  # of an object's pixels, in the median look, from which a colour is one of its own
 _BESIDE_POINT = 0.01  # of the width, from a measured point of the object to where it is pointed at
+_AROUND = 2  # question frames before and after the one that is pointed to
 _SIZE_RATIO = 1.8  # between the real sizes of two objects that are called large and small
 
 
@@ -215,7 +216,8 @@ class _Rivals:
     """Patches outside the moving objects that have an object's colour.
 
     Attributes:
-        spans: their horizontal extents, as shares of the width, at the frame that is pointed to.
+        spans: their horizontal extents, as shares of the width, at the frame that is pointed to; what leaves or enters the
+            picture around that frame counts too, since a sliver of it may be left at the border.
         elsewhere: there are some in other frames.
     """
 
@@ -247,7 +249,8 @@ def _rivals(frames: ClipFrames, pictures: _Pictures, tracks: Sequence[ObjectTrac
     elsewhere = False
     usual = _area(track, look.measured)
     spread = np.linspace(0, len(frames.question) - 1, _LOOKS).round().astype(int).tolist()
-    for q in sorted({look.frame, *look.looks, *spread}):
+    around = range(max(0, look.frame - _AROUND), min(len(frames.question), look.frame + _AROUND + 1))
+    for q in sorted({*around, *look.looks, *spread}):
         measured = int(frames.question[q])
         names = pictures.names(measured)
         others = np.zeros(names.shape, np.uint8)
@@ -264,7 +267,8 @@ def _rivals(frames: ClipFrames, pictures: _Pictures, tracks: Sequence[ObjectTrac
         for left, _, width, _, size in stats[1:count]:
             if size < max(_RIVAL_AREA * area, _MIN_PIXELS):
                 continue
-            if q == look.frame:
+            at_border = left == 0 or left + width == same.shape[1]
+            if q == look.frame or (q in around and at_border):
                 spans.append((float(left) / same.shape[1], float(left + width) / same.shape[1]))
             else:
                 elsewhere = True

@@ -8,6 +8,7 @@ import numpy as np
 
 from curation.objects.appearance import Appearance
 from curation.objects.candidates import find_candidates
+from curation.objects.convoy import told_apart
 from curation.objects.link import link
 from curation.objects.measure import measure_tracks
 from curation.objects.publish import mask_share, publish
@@ -50,7 +51,7 @@ def find_moving_objects(
         flow = tracked_flow(frames.left, config)
     measured = measure_tracks(frames, path, depth_config, flow)
     candidates = find_candidates(measured)
-    accepted = [c for c in candidates if not c.refused]
+    accepted = told_apart(measured, frames.left, [c for c in candidates if not c.refused])
     appearance = Appearance.of(frames.left)
     tracks = [publish(measured, frames, path, appearance, c, accepted, seed) for c in accepted]
     found = [t for t in tracks if t is not None and mask_share(t) >= GATES.frame_share and _points(t) >= GATES.points]

@@ -34,7 +34,7 @@ def parted(scene: Scene, group: Group) -> list[Group]:
     parts = _parts(scene, group, points, dof > 0)
     if len(parts) < 2:
         return [group]
-    found = [_alone(scene, group, members, points) for members in parts]
+    found = [alone(scene, group, members, points) for members in parts]
     return [part for part in found if part is not None]
 
 
@@ -67,7 +67,7 @@ def _seen(scene: Scene, members: Int[Array, "m"]) -> Int[Array, "t"]:
     return np.bincount(scene.tracks.subset(members).frame, minlength=scene.frames)
 
 
-def _alone(scene: Scene, group: Group, part: Int[Array, "k"], points: Float[Array, "m 3"]) -> Group | None:
+def alone(scene: Scene, group: Group, part: Int[Array, "k"], points: Float[Array, "m 3"]) -> Group | None:
     """The group of some of the members, with the motion of the frames that see them; None where those are too few."""
     motion, members = group.fit.motion, group.members[part]
     count = _seen(scene, members)[motion.first : motion.last + 1]

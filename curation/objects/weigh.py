@@ -20,6 +20,7 @@ from schemas.camera import Array
 _ON_SURFACE = 0.6
 _FLOATING_M = 1.7  # what moves is carried by the ground; where edges of buildings cross, something seems to move above it
 _LOW_M, _LOW_SHARE = 0.08, 0.012  # what stays below this over the ground (and a share of its distance) is a shadow
+_RIM = 0.2  # of a body's size: what is thinner and has nothing below it is the rim of its top
 _KERB_M = 0.2  # what lies flat at less than this over the ground may be a shadow on a step of it
 
 
@@ -92,13 +93,15 @@ def weigh(measured: Measured, group: Group, gates: Gates = GATES) -> Candidate:
         return Candidate(group, None, "no_model", stats, surface)
     thickness = thickness_m(fit.points, fit.covariance, scene.cam_from_world)
     thin = thickness < _LOW_M
-    low, floating = thin, False  # all that can be said where no ground was found
+    low, floating, rim = thin, False, False  # all that can be said where no ground was found
     if measured.ground is not None:
         over = measured.ground.height_m(lift.carried(group, model.points)[motion.reference - motion.first])
         bottom, top = (float(h) for h in np.quantile(over, [0.2, 0.8]))
         stats |= {"height_m": round(top, 3), "bottom_m": round(bottom, 3)}
         low = top < _LOW_M + _LOW_SHARE * depth or (thin and top < _KERB_M)
         floating = bottom > _FLOATING_M
+        # Where the level top of a plain body hides a textured ground, what seems to move is the crossing of both.
+        rim = thickness < min(_RIM * model.size_m, bottom)
     centre = lift.carried(group, model.centre[None])[:, 0]
     travelled = np.linalg.norm(centre[:, None] - centre[None], axis=-1)
     i, j = np.unravel_index(int(travelled.argmax()), travelled.shape)
@@ -118,6 +121,8 @@ def weigh(measured: Measured, group: Group, gates: Gates = GATES) -> Candidate:
         refused = "on_ground"
     elif floating:
         refused = "above_ground"
+    elif rim:
+        refused = "rim"
     elif known < gates.carried_count or favour < gates.carried_share * known:
         refused = "pixels_stayed"
     return Candidate(group, model, refused, stats, surface)

@@ -124,6 +124,17 @@ def test_a_patch_that_shows_up_later_counts_too() -> None:
     assert describe(frames, tracks, None)[0].text == "the red object (on the left of the view at frame 0)"
 
 
+@pytest.mark.parametrize(("border", "words"), [(True, "% from the left"), (False, "(on the left of the view at frame 0)")])
+def test_what_just_leaves_the_picture_may_be_meant_too(border: bool, words: str) -> None:
+    """A sliver of it may be left at the frame that is pointed to, too narrow to count as a patch."""
+    frames, tracks = scene({"a": (RED, (30, 40, 30, 40))})
+    at = 0 if border else 12
+    left = frames.left.copy()
+    left[frames.question[1], 10:100, at : at + 9] = RED
+    (only,) = describe(dataclasses.replace(frames, left=left), tracks, None)
+    assert words in only.text
+
+
 def test_an_object_without_a_clear_colour_is_pointed_at() -> None:
     frames, tracks = scene({"obj_1": (RED, (40, 20, 40, 40))})
     checks = (np.indices((HEIGHT, WIDTH)).sum(0) // 4 % 2).astype(bool)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from curation.geometry import rotation_from_vector
+from curation.objects import weigh as weigh_module
 from curation.objects.candidates import _without_parts
-from curation.objects.surface import thickness_m
-from curation.objects.weigh import GATES, Candidate
+from curation.objects.surface import Ground, thickness_m
+from curation.objects.weigh import GATES, Candidate, weigh
 from tests.objects.test_parting import FRAMES, cloud, group_of, scene_of
 
 STILL = np.tile(np.eye(4), (FRAMES, 1, 1))
@@ -48,3 +50,27 @@ def test_a_limb_of_a_body_that_stays_is_no_object(moved_m: float, centre: tuple[
     moves = Candidate(limb, None, "", {"displacement_m": moved_m, "depth_m": centre[2]}, none)
     found = {len(c.group.members): c.refused for c in _without_parts(scene, [stays, moves])}
     assert found == {100: "moved_too_little", 30: refused}
+
+
+@pytest.mark.parametrize(
+    ("low_m", "high_m", "refused"),
+    [
+        (0.50, 0.55, "rim"),  # the level top of a plain crate, all around
+        (0.05, 0.55, ""),  # the whole crate
+        (0.20, 0.55, ""),  # as much of it as is seen over a kerb
+    ],
+)
+def test_a_level_rim_high_over_the_ground_is_where_two_outlines_cross(
+    low_m: float, high_m: float, refused: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(weigh_module, "carried_support", lambda *_: (60, 60))
+    monkeypatch.setattr(weigh_module, "on_surface_share", lambda scene, still, members, frames: (0 * members, 0 * members))
+    rng = np.random.default_rng(4)
+    ground_m = 1.4  # below the camera; +Y is down
+    points = np.array([0, ground_m, 5.0]) + rng.uniform([-0.4, -high_m, -0.3], [0.4, -low_m, 0.3], (60, 3))
+    shift = np.stack([0.04 * np.arange(FRAMES), np.zeros(FRAMES), -0.03 * np.arange(FRAMES)], 1)
+    scene = scene_of(points, shift, [(0, 39)] * 60)
+    measured = SimpleNamespace(
+        scene=scene, images=None, still=np.zeros(60, bool), ground=Ground(np.array([0.0, -1.0, 0.0]), ground_m)
+    )
+    assert weigh(measured, group_of(scene, shift, points)).refused == refused

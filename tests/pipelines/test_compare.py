@@ -64,7 +64,7 @@ def test_a_backend_is_timed_or_says_what_it_lacks(monkeypatch: pytest.MonkeyPatc
     lacking = bench_models.measure("depth.moge2", [clip], Config(), 2)
     assert "pip install" in lacking.lacks and lacking.clips_per_hour == 0
     text = bench_models.table([timed, lacking], clip)
-    assert "| objects.sam3 |" in text and "not here: this depth model comes in a package of its own" in text
+    assert "| objects.sam3 |" in text and "this model comes in a package of its own" in text
 
 
 def test_the_bench_of_models_says_what_is_wrong_with_its_call(capsys, tmp_path) -> None:
