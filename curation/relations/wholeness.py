@@ -14,6 +14,8 @@ _NEAR_M = 1.0  # between the points of two parts of one body, at the least
 _SWING_M, _SIGMAS = 0.3, 3.0  # how far one part may move about the other, besides what is not known of both ...
 _STRIDE_M = 0.8  # ... and how far where they never part: a walker's legs about the head
 
+_LONG_M, _STIFF_M, _IN_LINE = 6.0, 0.1, 0.85  # a lorry; how far its ends may stretch; cosine to the way it goes
+
 
 def cut_sideways(track: ObjectTrack) -> Bool[Array, "t"]:
     """(T,) whether the left or right border of the picture cuts the object, at frames where it has an outline.
@@ -35,7 +37,8 @@ def only_in_part(track: ObjectTrack) -> bool:
 def may_be_one(one: ObjectTrack, other: ObjectTrack) -> bool:
     """Whether two tracks may be parts of one body: at some time they are near each other, and neither moves about the other.
 
-    A limb does move about its body, by a stride at most, and is near it at every time.
+    A limb does move about its body, by a stride at most, and is near it at every time. Front and rear of a long vehicle with a
+    plain middle are metres apart, one behind the other, and stay so.
 
     Such parts are no pair: "their distance does not change" says nothing, and two of them are not two movers. Tracks that are
     never seen together have no common frames to ask about.
@@ -45,11 +48,16 @@ def may_be_one(one: ObjectTrack, other: ObjectTrack) -> bool:
         return False
     apart = other.centroid_m[both] - one.centroid_m[both]
     variance = np.trace(one.centroid_cov_m2[both] + other.centroid_cov_m2[both], axis1=1, axis2=2)
-    swing = float(np.linalg.norm(np.ptp(apart, axis=0)))
-    swing -= _SIGMAS * float(np.sqrt(np.nanmean(variance)))
+    unknown_m = _SIGMAS * float(np.sqrt(np.nanmean(variance)))
+    swing = float(np.linalg.norm(np.ptp(apart, axis=0))) - unknown_m
+    gaps_m = [_gap_m(one.points_m[t], other.points_m[t]) for t in both]
+    stiff = float(np.ptp(np.linalg.norm(apart, axis=1))) - min(unknown_m, 2 * _STIFF_M) <= _STIFF_M
+    way, between = one.centroid_m[both[-1]] - one.centroid_m[both[0]], apart.mean(axis=0)
+    in_line = abs(float(between @ way)) > _IN_LINE * float(np.linalg.norm(between) * np.linalg.norm(way))
+    if stiff and in_line and min(gaps_m) < _LONG_M:
+        return True
     if swing > _STRIDE_M:
         return False
-    gaps_m = [_gap_m(one.points_m[t], other.points_m[t]) for t in both]
     return (min(gaps_m) if swing <= _SWING_M else max(gaps_m)) < _NEAR_M
 
 

@@ -315,7 +315,10 @@ def test_what_is_safe_is_true_on_clips_without_pixels() -> None:
         ((0.5, 0.4, 5), (2.7, 0.4, 5.2), True),  # a limb that swings about it
         ((0.3, 0.4, 5), (2.8, 0.4, 5), True),  # a stride
         ((0.5, 0.4, 5), (3.5, 0.4, 5), False),  # it pulls ahead
-        ((2.5, 0.4, 5), (4.5, 0.4, 5), False),  # in step, but never near
+        ((2.5, 0.4, 5), (4.5, 0.4, 5), True),  # front and rear of a lorry
+        ((2.5, 0.4, 5), (4.8, 0.4, 5), False),  # one ahead of the other, and gaining
+        ((9.0, 0.4, 5), (11.0, 0.4, 5), False),  # in step, but too far apart
+        ((0.0, 0.4, 7.5), (2.0, 0.4, 7.5), False),  # in step beside each other, never near
     ],
 )
 def test_what_may_be_two_parts_of_one_body_is_never_a_pair(start, end, one_body):
