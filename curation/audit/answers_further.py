@@ -99,12 +99,12 @@ def _single(kind: str, truth: Truth, way: Float[Array, "n 3"], i: int, j: int, s
     if kind == "object_motion_pattern":
         return FurtherAnswer(_course(way, seconds)[0])
     if kind == "object_stop_time":
-        label, rest = _course(way, seconds)
+        label, stop = _course(way, seconds)
         if label == "keeps moving":
             return FurtherAnswer("never")
-        if rest is None:
+        if stop is None:
             return FurtherAnswer("")
-        fast = np.flatnonzero(np.linalg.norm(np.diff(way[: rest + 1], axis=0), axis=1) > STANDS_M_S * step_s)
+        fast = np.flatnonzero(np.linalg.norm(np.diff(way[: stop + 1], axis=0), axis=1) > STANDS_M_S * step_s)
         return FurtherAnswer(_third(int(fast[-1]) + 1, len(way)) if len(fast) else "")
     if kind == "object_trajectory":
         ends = np.linspace(0, len(way) - 1, 4).round().astype(int)
@@ -196,7 +196,7 @@ def _onward(course: Float[Array, "n 3"]) -> bool:
 
 
 def _course(way: Float[Array, "n 3"], seconds: float) -> tuple[str, int | None]:
-    """The course, and the last frame of the standstill where it stops."""
+    """The course, and the frame at which a standstill that lasts begins, where it stops."""
     step_s = seconds / max(len(way) - 1, 1)
     speed = np.linalg.norm(np.diff(way, axis=0), axis=1) / step_s
     runs = _runs(speed > STANDS_M_S, math.ceil(LEAST_RUN_S / step_s))
@@ -216,8 +216,8 @@ def _course(way: Float[Array, "n 3"], seconds: float) -> tuple[str, int | None]:
         (True, False, True): "stops and goes on",
     }
     label = names.get(pattern, "")
-    rest = runs[1][1] if label in ("comes to a stop", "stops and goes on") else None
-    return label, rest
+    # not the end of the standstill: it may hold a first step, too short to count, of going on
+    return label, runs[0][1] if label in ("comes to a stop", "stops and goes on") else None
 
 
 def _runs(flags: Bool[Array, "n"], least: int) -> list[tuple[bool, int]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
@@ -36,6 +37,20 @@ def test_true_answers_about_one_body_are_those_worked_out_on_paper() -> None:
     assert label("object_trajectory", [2], 0, 20) == "away > away > away"
     assert [label("object_true_motion", [k], 0, 20) for k in range(3)] == ["both", "only the camera", "both"]
     assert label("object_camera_closest_time", [1], 0, 39) == "last third"
+
+
+@pytest.mark.parametrize("goes_on", [0, 2])
+def test_who_stops_and_has_just_gone_on_stopped_when_the_standstill_began(goes_on: int) -> None:
+    """Up to frame 15 of 28 under way; a first step or two of going on at the end last too short to count."""
+    speed = np.r_[np.full(15, 1.0), np.zeros(13 - goes_on), np.full(goes_on, 0.6)]
+    world = truth()
+    poses = world.world_from_object.copy()
+    poses[:, 0, :3, 3] = poses[0, 0, :3, 3]
+    poses[1:29, 0, 0, 3] += np.cumsum(speed) / 10
+    world = dataclasses.replace(
+        world, world_from_object=poses, world_from_piece=(poses[:, 0][:, None], *world.world_from_piece[1:])
+    )
+    assert further_answer("object_stop_time", world, [0], 0, 28).label == "middle third"
 
 
 def test_true_answers_about_pairs_are_those_worked_out_on_paper() -> None:
