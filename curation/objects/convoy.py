@@ -17,6 +17,7 @@ from curation.objects.colours import COLOURS, UNCLEAR, close_to, colour_names
 from curation.objects.grouping import Group, Scene, judge
 from curation.objects.measure import Measured
 from curation.objects.parting import alone
+from curation.objects.surface import mean_up
 from curation.objects.weigh import GATES, Candidate, weigh
 from schemas.camera import Array
 
@@ -46,16 +47,17 @@ def _halves(measured: Measured, left: UInt8[Array, "t h w 3"], group: Group) -> 
     unlike = np.where(close_to(np.arange(UNCLEAR)[None], first)[0], 0, counts)
     second = int(unlike.argmax())
     least = max(GATES.tracks / 2, _LEAST_SHARE * counts.sum())
-    if min(counts[first], unlike[second]) < least:
+    if unlike[second] < least:
         return []
     _, dof, points = judge(scene, group.members, group.fit)
     known = (dof > 0) & np.isfinite(points).all(1)
-    side = _sides(points, known & (colours == first), known & (colours == second), _up(measured))
+    up = mean_up(scene.cam_from_world) if measured.ground is None else measured.ground.normal
+    side = _sides(points, known & (colours == first), known & (colours == second), up)
     if side is None:
         return []
-    index = [np.flatnonzero(known & half) for half in (side, ~side)]
-    found = [alone(scene, group, half, points) for half in index]
-    return [part for part in found if part is not None] if None not in found else []
+    found = [alone(scene, group, np.flatnonzero(known & half), points) for half in (side, ~side)]
+    both = [part for part in found if part is not None]
+    return both if len(both) == 2 else []
 
 
 def _colours(scene: Scene, left: UInt8[Array, "t h w 3"], members: Int[Array, "m"]) -> Int[Array, "m"]:
@@ -75,14 +77,6 @@ def _colours(scene: Scene, left: UInt8[Array, "t h w 3"], members: Int[Array, "m
         np.add.at(votes, (slot[scene.tracks.track[rows]][:, None], colour_names(left[frame, v, u])), 1)
     clear = votes[:, :UNCLEAR]
     return np.where(clear.sum(1) > 0, clear.argmax(1), UNCLEAR)
-
-
-def _up(measured: Measured) -> Float[Array, "3"]:
-    """Away from the ground; where none was found, the cameras' mean up."""
-    if measured.ground is not None:
-        return measured.ground.normal
-    up = -np.linalg.inv(measured.scene.cam_from_world)[:, :3, 1].mean(0)
-    return np.asarray(up / np.linalg.norm(up))
 
 
 def _sides(points: Float[Array, "m 3"], one: Array, other: Array, up: Float[Array, "3"]) -> Array | None:

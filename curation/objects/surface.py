@@ -102,6 +102,12 @@ def on_surface_share(
     return on / np.maximum(tested, 1), tested
 
 
+def mean_up(cam_from_world: Float[Array, "t 4 4"]) -> Float[Array, "3"]:
+    """Unit vector of the world that is up for the cameras, on average: all that is known of up where no ground was found."""
+    up = -np.linalg.inv(cam_from_world)[:, :3, 1].mean(0)
+    return np.asarray(up / np.linalg.norm(up))
+
+
 def thickness_m(points: Float[Array, "n 3"], covariance: Float[Array, "n 3 3"], cam_from_world: Float[Array, "t 4 4"]) -> float:
     """How thick a cloud is across the most favourable of the planes that may be level: a shadow has no thickness.
 
@@ -121,8 +127,7 @@ def thickness_m(points: Float[Array, "n 3"], covariance: Float[Array, "n 3 3"], 
     spread = np.trace(covariance[certain], axis1=1, axis2=2)
     kept = np.flatnonzero(certain)[spread <= np.quantile(spread, 0.8)]
     cloud, covariance = points[kept], covariance[kept]
-    up = -np.linalg.inv(cam_from_world)[:, :3, 1].mean(0)
-    up /= np.linalg.norm(up)
+    up = mean_up(cam_from_world)
     across = np.linalg.svd(up[None])[2][1:]
     tilts = [np.zeros(2)] + [np.tan(np.radians(a)) * np.array([np.cos(b), np.sin(b)]) for a in _TILTS_DEG for b in _AZIMUTHS]
     best = np.inf

@@ -13,7 +13,6 @@ _BORDER_SHARE = 0.01
 _NEAR_M = 1.0  # between the points of two parts of one body, at the least
 _SWING_M, _SIGMAS = 0.3, 3.0  # how far one part may move about the other, besides what is not known of both ...
 _STRIDE_M = 0.8  # ... and how far where they never part: a walker's legs about the head
-
 _LONG_M, _STIFF_M, _IN_LINE = 6.0, 0.1, 0.85  # a lorry; how far its ends may stretch; cosine to the way it goes
 
 
@@ -50,15 +49,16 @@ def may_be_one(one: ObjectTrack, other: ObjectTrack) -> bool:
     variance = np.trace(one.centroid_cov_m2[both] + other.centroid_cov_m2[both], axis1=1, axis2=2)
     unknown_m = _SIGMAS * float(np.sqrt(np.nanmean(variance)))
     swing = float(np.linalg.norm(np.ptp(apart, axis=0))) - unknown_m
-    gaps_m = [_gap_m(one.points_m[t], other.points_m[t]) for t in both]
     stiff = float(np.ptp(np.linalg.norm(apart, axis=1))) - min(unknown_m, 2 * _STIFF_M) <= _STIFF_M
     way, between = one.centroid_m[both[-1]] - one.centroid_m[both[0]], apart.mean(axis=0)
     in_line = abs(float(between @ way)) > _IN_LINE * float(np.linalg.norm(between) * np.linalg.norm(way))
-    if stiff and in_line and min(gaps_m) < _LONG_M:
-        return True
-    if swing > _STRIDE_M:
+    ends_of_one = stiff and in_line
+    if swing > _STRIDE_M and not ends_of_one:
         return False
-    return (min(gaps_m) if swing <= _SWING_M else max(gaps_m)) < _NEAR_M
+    gaps_m = [_gap_m(one.points_m[t], other.points_m[t]) for t in both]
+    if ends_of_one and min(gaps_m) < _LONG_M:
+        return True
+    return swing <= _STRIDE_M and (min(gaps_m) if swing <= _SWING_M else max(gaps_m)) < _NEAR_M
 
 
 def _gap_m(one: Float[Array, "m 3"], other: Float[Array, "n 3"]) -> float:
